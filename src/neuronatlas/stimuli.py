@@ -1,0 +1,57 @@
+"""Stimuli: what is shown to a network. Photographs, folders of pictures, and the classic stimuli of vision science.
+
+A stimulus makes its pixels when asked, so a set of a million costs no memory. It also has an identity (a digest of
+the file, or the recipe of a drawn one), so that an atlas knows without drawing whether it is looking at the same set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import UInt8
+
+
+@dataclass(frozen=True)
+class Stimulus:
+    """One picture: its name (unique in a set), its class label, its identity, and how to draw it.
+
+    ``draw(size)`` gives uint8 RGB of shape (size, size, 3), sRGB.
+    """
+
+    name: str
+    label: str
+    identity: str
+    draw: Callable[[int], UInt8[np.ndarray, "size size 3"]] = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class StimulusSet:
+    """An ordered set of stimuli; ``+`` joins two. ``skipped`` says which files were left out, and why."""
+
+    items: tuple[Stimulus, ...]
+    skipped: tuple[tuple[str, str], ...] = ()
+
+    def __len__(self) -> int:
+        """The number of stimuli."""
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Stimulus]:
+        """The stimuli in order."""
+        return iter(self.items)
+
+    def __add__(self, other: StimulusSet) -> StimulusSet:
+        """Both sets, this one first."""
+        return StimulusSet(self.items + other.items, self.skipped + other.skipped)
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of every name, label and identity in order: equal digests mean equal stimuli."""
+        total = hashlib.sha256()
+        for item in self.items:
+            for part in (item.name, item.label, item.identity):
+                encoded = part.encode("utf-8", "surrogateescape")
+                total.update(len(encoded).to_bytes(8, "little") + encoded)
+        return total.hexdigest()
