@@ -1,0 +1,146 @@
+"""The one seam between this package and a deep-learning framework: a `Network` and its `Layer` table.
+
+Everything above this floor (rendering, responses, atlases) sees a network only through these names.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from neuronatlas.errors import UnknownName, WrongInput
+from neuronatlas.units import Unit
+
+Capture = Callable[[Tensor], dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What the network takes: pictures of ``size`` (height, width) pixels, normalised as ``(x - mean) / std``.
+
+    Pictures are float RGB in 0..1 everywhere above the network; ``mean`` and ``std`` are in the same range.
+    """
+
+    size: tuple[int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @property
+    def channels(self) -> int:
+        """The number of colour channels."""
+        return len(self.mean)
+
+    def normalise(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        """Pictures in 0..1 as the network wants them."""
+        mean = images.new_tensor(self.mean).view(-1, 1, 1)
+        std = images.new_tensor(self.std).view(-1, 1, 1)
+        return (images - mean) / std
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A named place in the network whose output has units.
+
+    ``shape`` is that of its output for one picture of the network's input size, without the batch axis: (units,
+    height, width) of a map, (positions, units) of tokens, (units,) of a dense layer.
+    """
+
+    name: str
+    kind: str
+    units: int
+    shape: tuple[int, ...]
+
+    @property
+    def unit_axis(self) -> int:
+        """The axis of the units in ``shape``."""
+        return 1 if len(self.shape) == 2 else 0
+
+
+class Network(ABC):
+    """A trained model with its layers and its input. ``name`` is for people, ``fingerprint`` for machines."""
+
+    name: str
+    input: InputSpec
+    labels: tuple[str, ...]
+
+    @property
+    @abstractmethod
+    def layers(self) -> Mapping[str, Layer]:
+        """Every layer by name, in the order in which a forward pass reaches them."""
+
+    @property
+    @abstractmethod
+    def unusable(self) -> Mapping[str, str]:
+        """Places that look like layers but have no units that can be used, with the reason."""
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """The sha256 of every weight with its name, type and shape."""
+
+    @abstractmethod
+    def capture(self, layers: Iterable[str]) -> AbstractContextManager[Capture]:
+        """Inside the block, a function from pictures (n, c, h, w) in 0..1 to the outputs of ``layers``.
+
+        The model is in evaluation mode and its weights need no gradient inside the block; both are as before after
+        it. The forward pass ends at the deepest layer asked for. Gradients flow from the outputs to the pictures.
+        """
+
+    @abstractmethod
+    def receptive_fields(self, layers: Iterable[str]) -> dict[str, int]:
+        """For each layer, how many columns of the input its middle unit sees; at most the input's width."""
+
+    def accelerated(self, layer: str) -> Network:
+        """A network equal up to ``layer`` (within rounding) that is faster to differentiate; may be itself."""
+        self.layer(layer)
+        return self
+
+    def layer(self, name: str) -> Layer:
+        """The layer of that name; raises `UnknownName` with the nearest names."""
+        if name in self.unusable:
+            message = f"layer {name!r} cannot be used: {self.unusable[name]}"
+            raise WrongInput(message)
+        if name not in self.layers:
+            raise UnknownName("layer", name, self.layers)
+        return self.layers[name]
+
+    def check(self, unit: Unit) -> Unit:
+        """The unit, when the network has it; raises `UnknownName` or `WrongInput`."""
+        layer = self.layer(unit.layer)
+        if unit.index >= layer.units:
+            message = f"unit {unit} is out of range: layer {layer.name!r} has units 0 to {layer.units - 1}"
+            raise WrongInput(message)
+        if unit.position is not None:
+            if len(layer.shape) != 3:
+                message = f"unit {unit} has a position, but layer {layer.name!r} has no map (its shape is {layer.shape})"
+                raise WrongInput(message)
+            height, width = layer.shape[1:]
+            if unit.position[0] >= height or unit.position[1] >= width:
+                message = f"unit {unit} lies outside the map of layer {layer.name!r}, {height} x {width} positions"
+                raise WrongInput(message)
+        return unit
+
+    def respond(
+        self, pictures: UInt8[np.ndarray, "n h w 3"], layers: Iterable[str], *, reduce: str = "mean"
+    ) -> dict[str, Float[np.ndarray, "n units"]]:
+        """The responses of every unit of ``layers`` to uint8 RGB pictures: spatial ``mean`` or ``max``."""
+        images = torch.from_numpy(pictures.astype(np.float32) / 255).permute(0, 3, 1, 2).contiguous()
+        with torch.no_grad(), self.capture(layers) as run:
+            return {name: pool(output, reduce=reduce).numpy() for name, output in run(images).items()}
+
+
+def pool(output: Tensor, *, reduce: str = "mean") -> Float[Tensor, "n units"]:
+    """One number a picture and unit from a layer's output of shape (n, units[, h, w]) or (n, positions, units)."""
+    if reduce not in ("mean", "max"):
+        raise UnknownName("reduction", reduce, ["mean", "max"])
+    if output.ndim == 2:
+        return output
+    axes = (1,) if output.ndim == 3 else tuple(range(2, output.ndim))
+    return output.mean(axes) if reduce == "mean" else output.amax(axes)

@@ -1,0 +1,294 @@
+"""PyTorch modules as networks: forward hooks that live only inside a context manager.
+
+A module is a layer when its output is a tensor with a batch and a unit axis. Modules with children count as well (the
+convolutions of some networks hold a padding module). The k-th call of a module that runs several times is ``name#k``;
+a tensor inside a tuple or dict output is ``name.PATH``. What only passes its input on (identity, dropout at rest,
+padding, flattening) is no layer.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from neuronatlas.errors import NeuronAtlasError, WrongInput
+from neuronatlas.networks.base import Capture, InputSpec, Layer, Network
+from neuronatlas.networks.folding import fold_batch_norms
+
+_COPIES = (nn.Identity, nn.Flatten, nn.Unflatten, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+_KINDS: tuple[tuple[tuple[type[nn.Module], ...], str], ...] = (
+    ((nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d), "convolution"),
+    ((nn.Linear,), "dense"),
+    ((nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm, nn.InstanceNorm2d), "normalisation"),
+    ((nn.MultiheadAttention,), "attention"),
+)
+
+
+class TorchNetwork(Network):
+    """A `torch.nn.Module` behind the `Network` interface. The module is used as it is, never copied or changed."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        input: InputSpec,  # noqa: A002 - the field's own word
+        name: str = "network",
+        labels: tuple[str, ...] = (),
+        rename: Callable[[str], str] = str,
+    ) -> None:
+        self.module = _unwrapped(module)
+        self.input = input
+        self.name = name
+        self.labels = labels
+        self._rename = rename
+
+    @cached_property
+    def _table(self) -> tuple[dict[str, Layer], dict[str, str], dict[str, str]]:
+        """Layers, unusable places with their reasons, and the module name of each layer: one dry forward pass."""
+        layers: dict[str, Layer] = {}
+        unusable: dict[str, str] = {}
+        origin: dict[str, str] = {}
+        calls = self._calls()
+
+        def see(module_name: str, module: nn.Module, address: str, output: Tensor | None, reason: str) -> None:
+            called_as = address if calls[module_name] > 1 else address.replace("#0", "", 1)
+            name = self._rename(called_as)
+            if output is None:
+                unusable[name] = reason
+                return
+            shape = tuple(output.shape[1:])
+            axis = 1 if len(shape) == 2 else 0
+            layers[name] = Layer(name, _kind(module), shape[axis], shape)
+            origin[name] = address
+
+        with self._evaluation(), torch.no_grad():
+            hooks = [
+                module.register_forward_hook(_Watch(name, see), always_call=False)
+                for name, module in self.module.named_modules()
+                if name and not _only_copies(module)
+            ]
+            try:
+                self._forward(self._blank())
+            finally:
+                for hook in hooks:
+                    hook.remove()
+        if not layers:
+            message = f"network {self.name!r} has no layer: no submodule gave a tensor of shape (batch, units, ...)"
+            raise WrongInput(message)
+        return layers, unusable, origin
+
+    def _calls(self) -> dict[str, int]:
+        """How often one forward pass runs each module."""
+        counts = {name: 0 for name, _ in self.module.named_modules()}
+
+        def count(name: str) -> Callable[..., None]:
+            def hook(*_: object) -> None:
+                counts[name] += 1
+
+            return hook
+
+        with self._evaluation(), torch.no_grad():
+            hooks = [module.register_forward_hook(count(name)) for name, module in self.module.named_modules()]
+            try:
+                self._forward(self._blank())
+            finally:
+                for handle in hooks:
+                    handle.remove()
+        return counts
+
+    @property
+    def layers(self) -> Mapping[str, Layer]:
+        """Every layer by name, in the order of the forward pass."""
+        return self._table[0]
+
+    @property
+    def unusable(self) -> Mapping[str, str]:
+        """Modules whose output has no units, with the reason."""
+        return self._table[1]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The sha256 of every parameter and buffer with its name, type and shape."""
+        total = hashlib.sha256()
+        for name, value in sorted(self.module.state_dict().items()):
+            plain = value.detach().cpu().contiguous()
+            total.update(f"{name}|{plain.dtype}|{tuple(plain.shape)}|".encode())
+            total.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())
+        return total.hexdigest()
+
+    @contextmanager
+    def capture(self, layers: Iterable[str]) -> Iterator[Capture]:
+        """See `Network.capture`."""
+        wanted = {self._table[2][self.layer(name).name]: name for name in layers}
+        by_module: dict[str, list[str]] = {}
+        for address in wanted:
+            by_module.setdefault(address.split("#")[0], []).append(address)
+        seen: dict[str, Tensor] = {}
+
+        def keep(_: str, __: nn.Module, address: str, output: Tensor | None, ___: str) -> None:
+            if address in wanted and output is not None:
+                seen[wanted[address]] = output.clone()
+                if len(seen) == len(wanted):
+                    raise _Reached
+
+        watches = {name: _Watch(name, keep) for name in by_module}
+
+        def run(images: Tensor) -> dict[str, Tensor]:
+            seen.clear()
+            for watch in watches.values():
+                watch.calls = 0
+            try:
+                self._forward(images)
+            except _Reached:
+                pass
+            missing = [name for name in wanted.values() if name not in seen]
+            if missing:
+                message = f"layer {missing[0]!r} was not reached in this forward pass: the network's path varies"
+                raise NeuronAtlasError(message)
+            return {name: seen[name] for name in wanted.values()}
+
+        with self._evaluation():
+            modules = dict(self.module.named_modules())
+            hooks = [modules[name].register_forward_hook(watch) for name, watch in watches.items()]
+            try:
+                yield run
+            finally:
+                for hook in hooks:
+                    hook.remove()
+
+    def receptive_fields(self, layers: Iterable[str]) -> dict[str, int]:
+        """See `Network.receptive_fields`: found by sending NaN through ever fewer columns of the input.
+
+        NaN passes every convolution, normalisation, pooling and ReLU, and stays out of what does not see it. Were the
+        columns up to p NaN, the middle of the layer would be NaN from its first column on; so both ends of its field
+        are found by bisection, all layers together.
+        """
+        width = self.input.size[1]
+        ends = {name: [(-1, width - 1), (-1, width - 1)] for name in layers if len(self.layer(name).shape) == 3}
+        while True:
+            open_ends = {(low + high) // 2 for pair in ends.values() for low, high in pair if high - low > 1}
+            if not open_ends:
+                break
+            for side in (0, 1):
+                hits = self._spread(list(ends), sorted(open_ends), mirrored=bool(side))
+                for name, pair in ends.items():
+                    for middle in sorted(open_ends):
+                        low, high = pair[side]
+                        if low < middle < high:
+                            pair[side] = (low, middle) if hits[name, middle] else (middle, high)
+        return {name: width - ends[name][0][1] - ends[name][1][1] if name in ends else width for name in layers}
+
+    def _spread(self, layers: list[str], columns: list[int], *, mirrored: bool) -> dict[tuple[str, int], bool]:
+        """Is the middle of each layer NaN when the input is, up to each of these columns (from the right if mirrored)?"""
+        hits: dict[tuple[str, int], bool] = {}
+        with torch.no_grad(), self.capture(layers) as run:
+            for column in columns:
+                image = self._blank()
+                reached = image[..., -column - 1 :] if mirrored else image[..., : column + 1]
+                reached.fill_(torch.nan)
+                for name, output in run(image).items():
+                    hits[name, column] = bool(output[..., output.shape[3] // 2].isnan().any())
+        return hits
+
+    def accelerated(self, layer: str) -> TorchNetwork:
+        """A copy with its batch norms folded into the convolutions before them, never across ``layer``."""
+        target = self._table[2][self.layer(layer).name].split("#")[0]
+        twin = copy.deepcopy(self.module)
+        with _frozen(twin), torch.no_grad():
+            fold_batch_norms(twin, self.input.normalise(self._blank()), keep=target)
+        twin = twin.to(memory_format=torch.channels_last)
+        fast = TorchNetwork(twin, input=self.input, name=self.name, labels=self.labels, rename=self._rename)
+        fast.__dict__["_table"] = self._table
+        probe = torch.rand(self._blank().shape, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad(), self.capture([layer]) as slow_run, fast.capture([layer]) as fast_run:
+            slow, quick = slow_run(probe)[layer], fast_run(probe)[layer]
+        close = torch.allclose(slow, quick, rtol=1e-3, atol=1e-4 * float(slow.abs().max()) + 1e-12)
+        return fast if close else self
+
+    def _blank(self) -> Tensor:
+        return torch.full((1, self.input.channels, *self.input.size), 0.5)
+
+    def _forward(self, images: Tensor) -> None:
+        self.module(self.input.normalise(images))
+
+    @contextmanager
+    def _evaluation(self) -> Iterator[None]:
+        with _frozen(self.module):
+            yield
+
+
+class _Reached(BaseException):  # noqa: N818 - a signal, not an error; BaseException so that no model swallows it
+    """The deepest layer asked for was reached: the rest of the forward pass is not needed."""
+
+
+class _Watch:
+    """A forward hook that reports each tensor of a module's output with its address."""
+
+    def __init__(self, name: str, report: Callable[[str, nn.Module, str, Tensor | None, str], None]) -> None:
+        self.name = name
+        self.report = report
+        self.calls = 0
+
+    def __call__(self, module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
+        address = f"{self.name}#{self.calls}"
+        self.calls += 1
+        leaves = pytree.tree_flatten_with_path(output)[0]
+        for path, leaf in leaves:
+            inner = "".join(f".{getattr(key, 'key', getattr(key, 'idx', key))}" for key in path)
+            if not isinstance(leaf, Tensor):
+                reason = f"its output is a {type(leaf).__name__}, not a tensor"
+                self.report(self.name, module, address + inner, None, reason)
+            elif leaf.ndim not in (2, 3, 4) or not leaf.is_floating_point():
+                reason = f"its output has shape {tuple(leaf.shape)} and type {leaf.dtype}, not (batch, units, ...)"
+                self.report(self.name, module, address + inner, None, reason)
+            elif not any(leaf is value for value in inputs):
+                self.report(self.name, module, address + inner, leaf, "")
+
+
+def _kind(module: nn.Module) -> str:
+    for classes, kind in _KINDS:
+        if isinstance(module, classes):
+            return kind
+    place = type(module).__module__
+    if place in ("torch.nn.modules.activation", "torch.nn.modules.pooling"):
+        return place.rsplit(".", 1)[1]
+    return "block" if next(module.children(), None) is not None else "function"
+
+
+def _only_copies(module: nn.Module) -> bool:
+    return isinstance(module, _COPIES) or "Pad" in type(module).__name__.replace("Padding", "")
+
+
+def _unwrapped(module: nn.Module) -> nn.Module:
+    """The module inside `torch.compile` and data-parallel wrappers, which hide their layers."""
+    while True:
+        inner = getattr(module, "_orig_mod", None)
+        if inner is None and isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+            inner = module.module
+        if inner is None:
+            return module
+        module = inner
+
+
+@contextmanager
+def _frozen(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode and no gradients for the weights inside the block; as before after it."""
+    training = [(part, part.training) for part in module.modules()]
+    learning = [(weight, weight.requires_grad) for weight in module.parameters()]
+    try:
+        module.eval()
+        for weight, _ in learning:
+            weight.requires_grad_(False)
+        yield
+    finally:
+        for part, mode in training:
+            part.training = mode
+        for weight, wanted in learning:
+            weight.requires_grad_(wanted)
