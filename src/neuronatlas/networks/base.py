@@ -86,11 +86,12 @@ class Network(ABC):
         """The sha256 of every weight with its name, type and shape."""
 
     @abstractmethod
-    def capture(self, layers: Iterable[str]) -> AbstractContextManager[Capture]:
+    def capture(self, layers: Iterable[str], *, wake: bool = False) -> AbstractContextManager[Capture]:
         """Inside the block, a function from pictures (n, c, h, w) in 0..1 to the outputs of ``layers``.
 
         The model is in evaluation mode and its weights need no gradient inside the block; both are as before after
-        it. The forward pass ends at the deepest layer asked for. Gradients flow from the outputs to the pictures.
+        it. The forward pass ends at the deepest layer asked for. Gradients flow from the outputs to the pictures;
+        with ``wake`` also through a rectifier asked for whose unit is silent everywhere, as though it were linear.
         """
 
     @abstractmethod

@@ -12,6 +12,7 @@ import copy
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -23,6 +24,7 @@ from neuronatlas.networks.base import Capture, InputSpec, Layer, Network
 from neuronatlas.networks.folding import fold_batch_norms
 
 _COPIES = (nn.Identity, nn.Flatten, nn.Unflatten, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+_RECTIFIERS = (nn.ReLU, nn.ReLU6)
 _KINDS: tuple[tuple[tuple[type[nn.Module], ...], str], ...] = (
     ((nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d), "convolution"),
     ((nn.Linear,), "dense"),
@@ -57,16 +59,16 @@ class TorchNetwork(Network):
         origin: dict[str, str] = {}
         calls = self._calls()
 
-        def see(module_name: str, module: nn.Module, address: str, output: Tensor | None, reason: str) -> None:
-            called_as = address if calls[module_name] > 1 else address.replace("#0", "", 1)
-            name = self._rename(called_as)
-            if output is None:
-                unusable[name] = reason
+        def see(seen: _Seen) -> None:
+            name = seen.address.replace("#0", "", 1) if calls[seen.name] == 1 else seen.address
+            name = self._rename(name)
+            if seen.output is None:
+                unusable[name] = seen.reason
                 return
-            shape = tuple(output.shape[1:])
+            shape = tuple(seen.output.shape[1:])
             axis = 1 if len(shape) == 2 else 0
-            layers[name] = Layer(name, _kind(module), shape[axis], shape)
-            origin[name] = address
+            layers[name] = Layer(name, _kind(seen.module), shape[axis], shape)
+            origin[name] = seen.address
 
         with self._evaluation(), torch.no_grad():
             hooks = [
@@ -124,7 +126,7 @@ class TorchNetwork(Network):
         return total.hexdigest()
 
     @contextmanager
-    def capture(self, layers: Iterable[str]) -> Iterator[Capture]:
+    def capture(self, layers: Iterable[str], *, wake: bool = False) -> Iterator[Capture]:
         """See `Network.capture`."""
         wanted = {self._table[2][self.layer(name).name]: name for name in layers}
         by_module: dict[str, list[str]] = {}
@@ -132,9 +134,12 @@ class TorchNetwork(Network):
             by_module.setdefault(address.split("#")[0], []).append(address)
         seen: dict[str, Tensor] = {}
 
-        def keep(_: str, __: nn.Module, address: str, output: Tensor | None, ___: str) -> None:
-            if address in wanted and output is not None:
-                seen[wanted[address]] = output.clone()
+        def keep(seen_now: _Seen) -> None:
+            if seen_now.address in wanted and seen_now.output is not None:
+                output = seen_now.output.clone()
+                if wake and isinstance(seen_now.module, _RECTIFIERS) and seen_now.given is not None:
+                    output = _awake(output, seen_now.given)
+                seen[wanted[seen_now.address]] = output
                 if len(seen) == len(wanted):
                     raise _Reached
 
@@ -156,12 +161,17 @@ class TorchNetwork(Network):
 
         with self._evaluation():
             modules = dict(self.module.named_modules())
+            in_place = [modules[name] for name in watches if wake and getattr(modules[name], "inplace", False)]
+            for module in in_place:
+                module.inplace = False  # its input must outlive it
             hooks = [modules[name].register_forward_hook(watch) for name, watch in watches.items()]
             try:
                 yield run
             finally:
                 for hook in hooks:
                     hook.remove()
+                for module in in_place:
+                    module.inplace = True
 
     def receptive_fields(self, layers: Iterable[str]) -> dict[str, int]:
         """See `Network.receptive_fields`: found by sending NaN through ever fewer columns of the input.
@@ -228,10 +238,22 @@ class _Reached(BaseException):  # noqa: N818 - a signal, not an error; BaseExcep
     """The deepest layer asked for was reached: the rest of the forward pass is not needed."""
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """What a hook saw: one tensor of a module's output (or None with a reason), and the module's first input."""
+
+    name: str
+    module: nn.Module
+    address: str
+    output: Tensor | None
+    given: Tensor | None
+    reason: str = ""
+
+
 class _Watch:
     """A forward hook that reports each tensor of a module's output with its address."""
 
-    def __init__(self, name: str, report: Callable[[str, nn.Module, str, Tensor | None, str], None]) -> None:
+    def __init__(self, name: str, report: Callable[[_Seen], None]) -> None:
         self.name = name
         self.report = report
         self.calls = 0
@@ -239,17 +261,28 @@ class _Watch:
     def __call__(self, module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
         address = f"{self.name}#{self.calls}"
         self.calls += 1
-        leaves = pytree.tree_flatten_with_path(output)[0]
-        for path, leaf in leaves:
-            inner = "".join(f".{getattr(key, 'key', getattr(key, 'idx', key))}" for key in path)
+        given = inputs[0] if inputs and isinstance(inputs[0], Tensor) else None
+        for path, leaf in pytree.tree_flatten_with_path(output)[0]:
+            place = address + "".join(f".{getattr(key, 'key', getattr(key, 'idx', key))}" for key in path)
             if not isinstance(leaf, Tensor):
                 reason = f"its output is a {type(leaf).__name__}, not a tensor"
-                self.report(self.name, module, address + inner, None, reason)
+                self.report(_Seen(self.name, module, place, None, given, reason))
             elif leaf.ndim not in (2, 3, 4) or not leaf.is_floating_point():
                 reason = f"its output has shape {tuple(leaf.shape)} and type {leaf.dtype}, not (batch, units, ...)"
-                self.report(self.name, module, address + inner, None, reason)
-            elif not any(leaf is value for value in inputs):
-                self.report(self.name, module, address + inner, leaf, "")
+                self.report(_Seen(self.name, module, place, None, given, reason))
+            elif getattr(module, "inplace", False) or not any(leaf is value for value in inputs):
+                self.report(_Seen(self.name, module, place, leaf, given))
+
+
+def _awake(output: Tensor, given: Tensor) -> Tensor:
+    """The same values; for a unit that is silent at every position the gradient passes as though there were no rectifier.
+
+    Without it a unit that the first noise does not excite would never be reached (Lucid's redirected ReLU has the
+    same end: lucid/misc/redirected_relu_grad.py).
+    """
+    axes = tuple(range(2, output.ndim))
+    silent = (output <= 0).all(axes, keepdim=True) if axes else output <= 0
+    return output + (given - given.detach()) * silent
 
 
 def _kind(module: nn.Module) -> str:

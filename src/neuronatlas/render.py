@@ -1,0 +1,315 @@
+"""Feature visualization: pictures optimised to drive units, many at once.
+
+A batch holds one picture an objective, each with a random stream of its own derived from the seed and the objective's
+name, so that the company in which a picture is made changes nothing. This module returns; it neither shows nor saves
+unasked, and prints nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal, overload
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
+
+from neuronatlas import objectives
+from neuronatlas.errors import UnknownName, WrongInput
+from neuronatlas.images.fourier import Fourier
+from neuronatlas.images.transforms import Affine, LucidChain, Transform
+from neuronatlas.networks.allocator import keep_pages
+from neuronatlas.networks.base import Network
+from neuronatlas.objectives import Objective
+from neuronatlas.units import Unit
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a picture is optimised.
+
+    ``canvas`` is the side of the finished picture in pixels; None: the receptive field of the layer, from 64 to
+    ``largest`` and never above the network's input. ``margin`` pixels around it are optimised and cut away, so that no
+    frame shows. ``learning_rate`` falls linearly to nothing for "momentum" (ascent along each picture's gradient at
+    unit length, with momentum 0.9) and is constant for "adam".
+    """
+
+    preset: str
+    steps: int
+    optimiser: Literal["adam", "momentum"]
+    learning_rate: float
+    transform: Literal["affine", "lucid"]
+    canvas: int | None
+    margin: int
+    contrast_cap: float | None
+    sd: float = 0.01
+    largest: int = 160
+
+
+PRESETS = {
+    # Lucid's published defaults (lucid/optvis/render.py and param/images.py): Adam 0.05, 512 steps, 128 pixels.
+    "lucid": Recipe("lucid", 512, "adam", 0.05, "lucid", canvas=128, margin=0, contrast_cap=None),
+    # Measured: the same score in a sixth of the steps (docs/design/0002-fast-recipe.md).
+    "fast": Recipe("fast", 96, "momentum", 3.0, "affine", canvas=None, margin=8, contrast_cap=1.5),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Rendering:
+    """A picture with what it took to make it.
+
+    ``image`` is RGB in 0..1. ``score`` is the objective's value for exactly this picture, ``curve`` its value for the
+    transformed picture at each step. ``status`` is "" or "dead" (no gradient ever reached the picture) or "failed"
+    (it diverged): then ``image`` is what was last sound and ``reason`` says more.
+    """
+
+    objective: str
+    image: Float[np.ndarray, "h w 3"]
+    score: float
+    curve: Float[np.ndarray, " steps"]
+    status: str
+    reason: str
+    recipe: Recipe
+    seed: int
+    network: str
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """What makes this picture again, as plain values."""
+        about = {"objective": self.objective, "network": self.network, "seed": self.seed, "score": self.score}
+        return about | {"status": self.status} | asdict(self.recipe)
+
+    def png(self) -> bytes:
+        """The picture as PNG, its settings in the text chunk ``neuronatlas``."""
+        about = PngInfo()
+        about.add_text("neuronatlas", json.dumps(self.settings, sort_keys=True))
+        stream = io.BytesIO()
+        Image.fromarray(self.pixels).save(stream, format="PNG", pnginfo=about)
+        return stream.getvalue()
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """The picture as uint8 RGB."""
+        return np.rint(self.image * 255).astype(np.uint8)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the picture as PNG; the path comes back."""
+        target = Path(path)
+        target.write_bytes(self.png())
+        return target
+
+    def _repr_png_(self) -> bytes:
+        return self.png()
+
+
+What = str | Unit | Objective
+
+
+@overload
+def render(
+    network: Network, what: What, *, preset: str = ..., seed: int = ..., batch: int = ..., **changes: object
+) -> Rendering: ...
+@overload
+def render(
+    network: Network,
+    what: Sequence[What],
+    *,
+    preset: str = ...,
+    seed: int = ...,
+    batch: int = ...,
+    progress: Progress | None = ...,
+    **changes: object,
+) -> list[Rendering]: ...
+def render(
+    network: Network,
+    what: What | Sequence[What],
+    *,
+    preset: str = "fast",
+    seed: int = 0,
+    batch: int = 16,
+    progress: Progress | None = None,
+    **changes: object,
+) -> Rendering | list[Rendering]:
+    """Feature visualizations: one `Rendering` for one objective, a list of them for several.
+
+    ``what`` is a unit's address, a `Unit` or an `Objective`. ``changes`` replaces fields of the preset's `Recipe`, such
+    as ``steps`` or ``canvas``. ``progress`` is told how many of how many pictures are done. Raises `UnknownName` or
+    `WrongInput` before any work when a unit, a preset or a field does not exist.
+    """
+    recipe = recipe_of(preset, **changes)
+    if batch < 1:
+        message = f"batch (={batch}) must be at least 1"
+        raise WrongInput(message)
+    single = isinstance(what, (str, Unit, Objective))
+    asked: list[What] = [what] if single else list(what)  # type: ignore[list-item, arg-type]
+    wanted = [item if isinstance(item, Objective) else objectives.unit(item) for item in asked]
+    for objective in wanted:
+        for unit in objective.units:
+            network.check(unit)
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for index, objective in enumerate(wanted):
+        groups.setdefault(objective.layers, []).append(index)
+    done: dict[int, Rendering] = {}
+    keep_pages()
+    for layers, members in groups.items():
+        fast = network.accelerated(layers[0]) if recipe.preset != "lucid" and len(layers) == 1 else network
+        fitted = fit_canvas(network, layers, recipe)
+        for start in range(0, len(members), batch):
+            part = members[start : start + batch]
+            loop = _Loop(fast, [wanted[index] for index in part], fitted, seed)
+            done.update(zip(part, loop.run(), strict=True))
+            if progress is not None:
+                progress(len(done), len(wanted))
+    return done[0] if single else [done[index] for index in range(len(wanted))]
+
+
+def recipe_of(preset: str, **changes: object) -> Recipe:
+    """The recipe of a preset with some of its fields replaced; raises `UnknownName`."""
+    if preset not in PRESETS:
+        raise UnknownName("preset", preset, PRESETS)
+    for name in changes:
+        if name not in Recipe.__dataclass_fields__ or name == "preset":
+            raise UnknownName("setting", name, [field for field in Recipe.__dataclass_fields__ if field != "preset"])
+    recipe = replace(PRESETS[preset], **changes)  # type: ignore[arg-type]
+    if recipe.steps < 1:
+        message = f"steps (={recipe.steps}) must be at least 1"
+        raise WrongInput(message)
+    return recipe
+
+
+def fit_canvas(network: Network, layers: Sequence[str], recipe: Recipe) -> Recipe:
+    """The recipe with its canvas settled: as large as the target's receptive field needs, if the network takes it."""
+    side = min(network.input.size)
+    canvas = recipe.canvas
+    if canvas is None:
+        field = max(network.receptive_fields(layers).values())
+        canvas = max(64, min(-(-field // 16) * 16, recipe.largest, side))
+    fitted = replace(recipe, canvas=canvas)
+    if _takes(network, layers, canvas + 2 * recipe.margin):
+        return fitted
+    if not _takes(network, layers, side):
+        message = f"network {network.name!r} takes neither {canvas} nor {side} pixels: give its input_size"
+        raise WrongInput(message)
+    return replace(recipe, canvas=side, margin=0)
+
+
+def _takes(network: Network, layers: Sequence[str], side: int) -> bool:
+    image = torch.full((1, network.input.channels, side, side), 0.5)
+    try:
+        with torch.no_grad(), network.capture(layers) as run:
+            run(image)
+    except (RuntimeError, ValueError, AssertionError):
+        return False
+    return True
+
+
+def _stream(seed: int, name: str) -> torch.Generator:
+    """The random stream of one picture: a function of the seed and the objective alone."""
+    digest = hashlib.sha256(f"{seed}|{name}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+
+
+class _Loop:
+    """One batch of pictures from noise to finished."""
+
+    def __init__(self, network: Network, wanted: list[Objective], recipe: Recipe, seed: int) -> None:
+        assert recipe.canvas is not None
+        self.network, self.wanted, self.recipe, self.seed = network, wanted, recipe, seed
+        side = recipe.canvas + 2 * recipe.margin
+        self.parametrisation = Fourier(side, side, sd=recipe.sd, contrast_cap=recipe.contrast_cap)
+        self.transform: Transform = Affine() if recipe.transform == "affine" else LucidChain()
+        streams = [_stream(seed, objective.name) for objective in wanted]
+        self.numbers = self.parametrisation.start(streams)
+        if recipe.transform == "lucid":
+            streams = [_stream(seed, "lucid") for _ in wanted]
+        self.draws = torch.stack([self.transform.draw(recipe.steps, stream) for stream in streams], 1)
+        self.sound = self.numbers.clone()
+        self.alive = torch.zeros(len(wanted), dtype=torch.bool)
+        self.failed_at = torch.full((len(wanted),), -1)
+
+    def run(self) -> list[Rendering]:
+        """All steps, then the score of what came out."""
+        layers = self.wanted[0].layers
+        curves = torch.zeros(len(self.wanted), self.recipe.steps)
+        ascend = self._adam() if self.recipe.optimiser == "adam" else self._momentum()
+        with self.network.capture(layers, wake=True) as run:
+            for step in range(self.recipe.steps):
+                numbers = self.numbers.requires_grad_(True)
+                images = self.transform(self.parametrisation.image(numbers), self.draws[step])
+                scores = self._measure(run(images))
+                (gradient,) = torch.autograd.grad(scores.sum(), numbers)
+                curves[:, step] = scores.detach()
+                self.numbers = self._guarded(ascend(numbers.detach(), gradient, step), gradient, step)
+            with torch.no_grad():
+                images = self._cropped(self.parametrisation.image(self.numbers))
+                scores = self._measure(run(images))
+        return [self._rendering(index, images[index], scores[index], curves[index]) for index in range(len(images))]
+
+    def _measure(self, seen: dict[str, Tensor]) -> Tensor:
+        values = []
+        for index, objective in enumerate(self.wanted):
+            values.append(objective.measure({layer: output[index] for layer, output in seen.items()}))
+        return torch.stack(values)
+
+    def _cropped(self, images: Tensor) -> Tensor:
+        margin = self.recipe.margin
+        return images[:, :, margin : images.shape[2] - margin, margin : images.shape[3] - margin].contiguous()
+
+    def _guarded(self, proposed: Tensor, gradient: Tensor, step: int) -> Tensor:
+        """Where a picture stays finite, the proposal; where it does not, what it last was."""
+        self.alive |= gradient.flatten(1).abs().amax(1) > 0
+        finite = proposed.flatten(1).isfinite().all(1)
+        self.failed_at = torch.where(~finite & (self.failed_at < 0), step, self.failed_at)
+        self.sound = torch.where(finite.view(-1, 1, 1, 1, 1), proposed, self.sound)
+        return self.sound.clone()
+
+    def _momentum(self) -> Callable[[Tensor, Tensor, int], Tensor]:
+        velocity = torch.zeros_like(self.numbers)
+
+        def ascend(numbers: Tensor, gradient: Tensor, step: int) -> Tensor:
+            length = gradient.flatten(1).norm(dim=1).clamp(min=1e-30).view(-1, 1, 1, 1, 1)
+            velocity.mul_(0.9).add_(gradient / length)
+            return numbers + self.recipe.learning_rate * (1 - step / self.recipe.steps) * velocity
+
+        return ascend
+
+    def _adam(self) -> Callable[[Tensor, Tensor, int], Tensor]:
+        """Adam, ascending (Kingma & Ba 2015: 0.9, 0.999, 1e-8), a picture at a time by construction."""
+        first, second = torch.zeros_like(self.numbers), torch.zeros_like(self.numbers)
+
+        def ascend(numbers: Tensor, gradient: Tensor, step: int) -> Tensor:
+            first.mul_(0.9).add_(gradient, alpha=0.1)
+            second.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
+            mean = first / (1 - 0.9 ** (step + 1))
+            spread = (second / (1 - 0.999 ** (step + 1))).sqrt()
+            return numbers + self.recipe.learning_rate * mean / (spread + 1e-8)
+
+        return ascend
+
+    def _rendering(self, index: int, image: Tensor, score: Tensor, curve: Tensor) -> Rendering:
+        status, reason = "", ""
+        if self.failed_at[index] >= 0:
+            status, reason = "failed", f"the gradient was not finite at step {int(self.failed_at[index])}"
+        elif not self.alive[index]:
+            status, reason = "dead", "no gradient reached the picture in any step"
+        return Rendering(
+            objective=self.wanted[index].name,
+            image=image.permute(1, 2, 0).contiguous().numpy(),
+            score=float(score),
+            curve=curve.numpy().copy(),
+            status=status,
+            reason=reason,
+            recipe=self.recipe,
+            seed=self.seed,
+            network=self.network.name,
+        )
