@@ -1,8 +1,11 @@
 """Feature visualization: pictures optimised to drive units, many at once.
 
-A batch holds one picture an objective, each with a random stream of its own derived from the seed and the objective's
-name, so that the company in which a picture is made changes nothing. This module returns; it neither shows nor saves
-unasked, and prints nothing.
+Pictures are made in tiles of a fixed size, each picture with a random stream of its own derived from the seed and the
+objective's name. Convolutions round differently at different batch sizes, and ascent multiplies that until the pictures
+differ visibly (0.15 of the range in a late layer after 96 steps); at one batch size they do not. So a short tile is
+filled up with copies, and the company in which a picture is made changes nothing, not one bit.
+
+This module returns; it neither shows nor saves unasked, and prints nothing.
 """
 
 from __future__ import annotations
@@ -117,7 +120,7 @@ What = str | Unit | Objective
 
 @overload
 def render(
-    network: Network, what: What, *, preset: str = ..., seed: int = ..., batch: int = ..., **changes: object
+    network: Network, what: What, *, preset: str = ..., seed: int = ..., **changes: object
 ) -> Rendering: ...
 @overload
 def render(
@@ -126,7 +129,6 @@ def render(
     *,
     preset: str = ...,
     seed: int = ...,
-    batch: int = ...,
     progress: Progress | None = ...,
     **changes: object,
 ) -> list[Rendering]: ...
@@ -136,7 +138,6 @@ def render(
     *,
     preset: str = "fast",
     seed: int = 0,
-    batch: int = 16,
     progress: Progress | None = None,
     **changes: object,
 ) -> Rendering | list[Rendering]:
@@ -147,9 +148,6 @@ def render(
     `WrongInput` before any work when a unit, a preset or a field does not exist.
     """
     recipe = recipe_of(preset, **changes)
-    if batch < 1:
-        message = f"batch (={batch}) must be at least 1"
-        raise WrongInput(message)
     single = isinstance(what, (str, Unit, Objective))
     asked: list[What] = [what] if single else list(what)  # type: ignore[list-item, arg-type]
     wanted = [item if isinstance(item, Objective) else objectives.unit(item) for item in asked]
@@ -164,10 +162,11 @@ def render(
     for layers, members in groups.items():
         fast = network.accelerated(layers[0]) if recipe.preset != "lucid" and len(layers) == 1 else network
         fitted = fit_canvas(network, layers, recipe)
-        for start in range(0, len(members), batch):
-            part = members[start : start + batch]
-            loop = _Loop(fast, [wanted[index] for index in part], fitted, seed)
-            done.update(zip(part, loop.run(), strict=True))
+        tile = tile_size(fitted)
+        for start in range(0, len(members), tile):
+            part = members[start : start + tile]
+            company = [wanted[index] for index in part] + [wanted[part[-1]]] * (tile - len(part))
+            done.update(zip(part, _Loop(fast, company, fitted, seed).run(), strict=False))
             if progress is not None:
                 progress(len(done), len(wanted))
     return done[0] if single else [done[index] for index in range(len(wanted))]
@@ -201,6 +200,16 @@ def fit_canvas(network: Network, layers: Sequence[str], recipe: Recipe) -> Recip
         message = f"network {network.name!r} takes neither {canvas} nor {side} pixels: give its input_size"
         raise WrongInput(message)
     return replace(recipe, canvas=side, margin=0)
+
+
+def tile_size(recipe: Recipe) -> int:
+    """Pictures a tile: a power of two up to 16, with at most 2^17 pixels together where that leaves more than one.
+
+    Measured on two cores: 16 pictures of 80 pixels and 4 of 176 are within a tenth of the best time a picture.
+    """
+    side = (recipe.canvas or recipe.largest) + 2 * recipe.margin
+    room = max(1, min(16, (1 << 17) // side**2))
+    return int(1 << (room.bit_length() - 1))
 
 
 def _takes(network: Network, layers: Sequence[str], side: int) -> bool:

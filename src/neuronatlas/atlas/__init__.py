@@ -1,0 +1,6 @@
+"""Atlases on disk; opening one needs no deep-learning framework."""
+
+from neuronatlas.atlas.schema import LayerEntry, Manifest, Plan, Shard, plan
+from neuronatlas.atlas.store import Atlas
+
+__all__ = ["Atlas", "LayerEntry", "Manifest", "Plan", "Shard", "plan"]
