@@ -1,0 +1,120 @@
+"""The page: one folder that opens by double click, from any static host, and with no network at all.
+
+It holds ``index.html``, one script, one style sheet, ``data/`` (classic scripts), and pictures named by number only.
+Nothing in it depends on when or where it was written: the same scene gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from neuronatlas.errors import WrongInput
+from neuronatlas.view import scripts, sprites
+from neuronatlas.view.scene import Scene
+
+STATIC = Path(__file__).parent / "static"
+"""The bundle that ``web/`` is built into."""
+BUNDLE = ("index.html", "app.js", "app.css", "licences.txt")
+_ABANDONED = 3600.0
+
+
+def write_page(scene: Scene, folder: Path) -> Path:
+    """Write the page of a scene and return its ``index.html``.
+
+    The page is written beside ``folder`` and takes its place in the end, so a reader sees the old page or the new one.
+    Raises `WrongInput` where ``folder`` holds anything but a page, and where the viewer's bundle was never built.
+    """
+    folder = Path(os.path.abspath(folder))
+    _refuse_strangers(folder)
+    bundle = _bundle()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(folder)
+    partial = _beside(folder, "partial")
+    partial.mkdir()
+    try:
+        for name, content in _files(scene):
+            target = partial / name
+            target.parent.mkdir(exist_ok=True)
+            _write(target, content)
+        for source in bundle:
+            _write(partial / source.name, source.read_bytes())
+        _swap(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder / "index.html"
+
+
+def _files(scene: Scene) -> Iterator[tuple[str, bytes]]:
+    """Names, none of which is made from data, and contents."""
+    drawn = list(sprites.sheets(scene.pictures))
+    low, high = scripts.scale(scene.responses)
+    yield "data/scene.js", scripts.script("scene", scripts.overview(scene, drawn))
+    for number, sheet in enumerate(drawn):
+        units = scripts.column(scripts.np.array(sheet.units), "u32")
+        value = {"cell": sheet.cell, "columns": sheet.columns, "units": units, "image": sheet.image}
+        yield f"data/sprites-{number}.js", scripts.script(f"sprites-{number}", value)
+    for number, content in enumerate(scripts.responses(scene, low, high)):
+        yield f"data/responses-{number}.js", content
+    for number, content in enumerate(scripts.details(scene, low, high)):
+        yield f"data/details-{number}.js", content
+    for unit, picture in sorted(scene.pictures.items()):
+        yield f"pictures/{int(unit)}.webp", sprites.webp(picture.image)
+    for number, stimulus in enumerate(scene.stimuli):
+        yield f"stimuli/{number}.webp", sprites.thumbnail(stimulus.thumbnail)
+
+
+def _bundle() -> list[Path]:
+    files = [STATIC / name for name in BUNDLE]
+    if not all(file.is_file() for file in files):
+        message = f"the viewer's bundle is not in {STATIC.name}/: install the package, or run python hatch_build.py"
+        raise WrongInput(message)
+    return files
+
+
+def _refuse_strangers(folder: Path) -> None:
+    """A page may replace a page or an empty folder, never somebody's files."""
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        message = f"folder {str(folder)!r} is not a folder: name one that is new, empty, or holds a page"
+        raise WrongInput(message)
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    if not (folder / "index.html").is_file() or not (folder / "data" / "scene.js").is_file():
+        message = f"folder {str(folder)!r} holds other files: name one that is new, empty, or holds a page"
+        raise WrongInput(message)
+
+
+def _beside(folder: Path, word: str) -> Path:
+    return folder.parent / f".{folder.name}.{word}-{os.getpid()}"
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a killed writer left here more than an hour ago."""
+    for word in ("partial", "replaced"):
+        for orphan in folder.parent.glob(f".{folder.name}.{word}-*"):
+            if time.time() - orphan.stat().st_mtime > _ABANDONED or orphan == _beside(folder, word):
+                shutil.rmtree(orphan, ignore_errors=True)
+
+
+def _write(target: Path, content: bytes) -> None:
+    with target.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _swap(partial: Path, folder: Path) -> None:
+    if not folder.exists():
+        partial.rename(folder)
+        return
+    replaced = _beside(folder, "replaced")
+    folder.rename(replaced)
+    try:
+        partial.rename(folder)
+    except OSError:
+        replaced.rename(folder)
+        raise
+    shutil.rmtree(replaced, ignore_errors=True)

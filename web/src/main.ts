@@ -1,0 +1,122 @@
+/** The page starts here. */
+
+import "./styles/app.css";
+import { App } from "./app";
+import { readOverview } from "./data";
+import { byId, h, icon } from "./dom";
+import { keys } from "./keys";
+import { MapView } from "./map/map";
+import { paintSwatches } from "./panels/common";
+import { openFacts, openHelp } from "./panels/dialogs";
+import { hoverCard } from "./panels/hover";
+import { layerView } from "./panels/layer";
+import { overlay } from "./panels/overlay";
+import { search } from "./panels/search";
+import { side } from "./panels/side";
+import { tableView } from "./panels/table";
+import { unitCard } from "./panels/unit";
+import { expose } from "./state";
+import { isDark, onTheme, startTheme, toggleTheme } from "./theme";
+
+function start(): void {
+  startTheme();
+  const app = new App(readOverview());
+  document.title = `${app.atlas.title} · Neuron Atlas`;
+  byId("brand").append(h("span", { class: "mark", "aria-hidden": "true" }, h("i"), h("i"), h("i")),
+    h("span", { class: "title" }, app.atlas.title));
+  side(app);
+  const map = new MapView(app, byId("stage"), byId("surface"));
+  const table = tableView(app, () => map.renderer === null);
+  map.onRenderer = (name) => {
+    notice(name);
+    table.refresh();
+  };
+  map.onRenderer(map.renderer?.name ?? "none");
+  overlay(app, map);
+  hoverCard(app, map);
+  layerView(app);
+  unitCard(app, (unit) => {
+    app.background = { at: "map" };
+    app.go({ list: false });
+    places(app);
+    map.flyTo(unit);
+  });
+  const { focus } = search(app);
+  const closeSide = tools(app);
+  keys(app, map, focus, closeSide);
+  onTheme(() => paintSwatches(app));
+  problems(app);
+  app.watch(() => places(app));
+  describe(app);
+  expose(app, map);
+}
+
+/** Which of map, table and layer is under the card. */
+function places(app: App): void {
+  const { at } = app.background;
+  byId("stage").hidden = at !== "map" || app.route.list;
+  byId("layer").hidden = at !== "layer";
+  document.body.classList.toggle("on-layer", at === "layer");
+}
+
+function tools(app: App): () => boolean {
+  const open = (wanted: boolean): void => {
+    document.body.classList.toggle("with-side", wanted);
+    panel.setAttribute("aria-expanded", String(wanted));
+  };
+  const button = (name: Parameters<typeof icon>[0], words: string, click: () => void): HTMLButtonElement =>
+    h("button", { type: "button", class: "round", title: words, "aria-label": words, click }, icon(name));
+  const panel = button("panel", "Layers and stimuli", () => open(!document.body.classList.contains("with-side")));
+  panel.classList.add("panel-button");
+  panel.setAttribute("aria-controls", "side");
+  panel.setAttribute("aria-expanded", "false");
+  const theme = button(isDark() ? "sun" : "moon", "Light or dark", toggleTheme);
+  onTheme(() => theme.replaceChildren(icon(isDark() ? "sun" : "moon")));
+  const list = button("list", "Table in place of the map", () => {
+    const map = app.background.at === "map";
+    app.go({ place: { at: "map" }, list: map ? !app.route.list : true });
+  });
+  app.watch((route) => list.setAttribute("aria-pressed", String(route.list)));
+  app.watch((route, before) => {
+    if (route.place !== before.place || route.stimulus !== before.stimulus) open(false);
+  });
+  byId("tools").append(panel, list, theme, button("info", "About this atlas", () => openFacts(app)),
+    button("help", "Help (?)", openHelp));
+  return () => {
+    const was = document.body.classList.contains("with-side");
+    open(false);
+    return was;
+  };
+}
+
+/** A link that names something unknown is followed as far as it goes, and said. */
+function problems(app: App): void {
+  const box = byId("problem");
+  app.watch((route) => {
+    box.replaceChildren();
+    if (route.problem === null) return;
+    box.append(h("p", {}, route.problem, " Search finds what is here."),
+      h("button", { type: "button", class: "round", "aria-label": "Dismiss", click: () => box.replaceChildren() }, icon("close")));
+  });
+}
+
+function notice(renderer: "webgl" | "canvas" | "none"): void {
+  document.querySelector("#stage .notice")?.remove();
+  if (renderer === "webgl") return;
+  byId("stage").append(h("p", { class: "over notice" },
+    renderer === "canvas" ? "No WebGL here: drawn on a plain canvas." : "No canvas here: see the table."));
+}
+
+function describe(app: App): void {
+  const surface = byId("surface");
+  surface.setAttribute("role", "application");
+  surface.setAttribute("aria-label", `Map of ${app.atlas.count} units. Arrow keys open one unit after another; `
+    + "plus, minus and 0 zoom. The table button in the header gives the same as a table.");
+}
+
+try {
+  start();
+} catch (error) {
+  document.body.replaceChildren(h("p", { class: "fatal" }, `This page could not start: ${(error as Error).message}`));
+  console.error(error);
+}

@@ -1,0 +1,81 @@
+/** The map where there is no WebGL: the same frame on a plain canvas. */
+
+import type { Sheet } from "../data";
+import { css } from "../palette";
+import { toScreen } from "./camera";
+import type { Frame, Renderer, Thumbnail } from "./frame";
+
+export function canvasRenderer(parent: HTMLElement): Renderer | null {
+  const canvas = document.createElement("canvas");
+  canvas.className = "drawing";
+  canvas.setAttribute("aria-hidden", "true");
+  const context = canvas.getContext("2d");
+  if (!context) return null;
+  parent.append(canvas);
+  const cells = new Map<number, { sheet: Sheet; place: number }>();
+
+  const thumbnail = (frame: Frame, item: Thumbnail): void => {
+    const found = cells.get(item.unit);
+    if (!found) return;
+    const { sheet, place } = found;
+    const [left, top] = toScreen(frame.camera, frame, item.x, item.y);
+    const border = item.size + 2 * item.frameWidth;
+    context.globalAlpha = item.alpha;
+    context.fillStyle = css(item.frame);
+    context.beginPath();
+    context.roundRect(left - border / 2, top - border / 2, border, border, border * 0.1);
+    context.fill();
+    context.drawImage(
+      sheet.image, (place % sheet.columns) * sheet.cell, Math.floor(place / sheet.columns) * sheet.cell,
+      sheet.cell, sheet.cell, left - item.size / 2, top - item.size / 2, item.size, item.size,
+    );
+    context.globalAlpha = 1;
+  };
+
+  return {
+    name: "canvas",
+    addSheet: (sheet) => sheet.units.forEach((unit, place) => cells.set(unit, { sheet, place })),
+    destroy: () => canvas.remove(),
+    draw(frame) {
+      const ratio = Math.min(devicePixelRatio || 1, 2);
+      const [width, height] = [Math.round(frame.width * ratio), Math.round(frame.height * ratio)];
+      if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
+      context.setTransform(ratio, 0, 0, ratio, 0, 0);
+      context.clearRect(0, 0, frame.width, frame.height);
+      for (const link of frame.links) {
+        context.strokeStyle = css(frame.accent, link.alpha);
+        context.lineWidth = 1.5;
+        context.beginPath();
+        context.moveTo(...toScreen(frame.camera, frame, ...link.from));
+        context.lineTo(...toScreen(frame.camera, frame, ...link.to));
+        context.stroke();
+      }
+      drawDots(context, frame);
+      for (const item of frame.thumbnails) thumbnail(frame, item);
+      context.strokeStyle = css(frame.accent);
+      context.lineWidth = 2.5;
+      for (const ring of frame.rings) {
+        const [left, top] = toScreen(frame.camera, frame, ring.x, ring.y);
+        context.beginPath();
+        context.arc(left, top, ring.radius, 0, 7);
+        context.stroke();
+      }
+    },
+  };
+}
+
+function drawDots(context: CanvasRenderingContext2D, frame: Frame): void {
+  const { dots, radius } = frame;
+  context.strokeStyle = css(frame.outline, 0.35);
+  context.lineWidth = 1;
+  for (let k = 0; k < dots.units.length; k++) {
+    const [left, top] = toScreen(frame.camera, frame, dots.positions[2 * k], dots.positions[2 * k + 1]);
+    if (left < -9 || top < -9 || left > frame.width + 9 || top > frame.height + 9) continue;
+    const [r, g, b, a] = dots.colours.subarray(4 * k, 4 * k + 4);
+    context.fillStyle = `rgb(${r} ${g} ${b} / ${a / 255})`;
+    context.beginPath();
+    context.arc(left, top, radius, 0, 7);
+    context.fill();
+    if (radius > 2.5) context.stroke();
+  }
+}

@@ -1,0 +1,165 @@
+/** The map on the graphics card, by deck.gl. Throws where there is no WebGL 2. */
+
+import { Deck, OrthographicView } from "@deck.gl/core";
+import { IconLayer, LineLayer, ScatterplotLayer } from "@deck.gl/layers";
+import type { Sheet } from "../data";
+import type { Dots, Frame, Link, Renderer, Ring, Thumbnail } from "./frame";
+
+interface Atlas {
+  image: ImageBitmap | HTMLImageElement;
+  mapping: Record<string, { x: number; y: number; width: number; height: number }>;
+}
+
+/** `lost` is called once when the graphics card is gone, at the start or later. */
+export function deckRenderer(parent: HTMLElement, lost: () => void): Renderer {
+  if (!document.createElement("canvas").getContext("webgl2")) throw new Error("no WebGL 2");
+  const canvas = document.createElement("canvas");
+  canvas.className = "drawing";
+  canvas.setAttribute("aria-hidden", "true");
+  parent.append(canvas);
+  canvas.addEventListener("webglcontextlost", lost, { once: true });
+  const sheets: { sheet: Atlas; held: Set<number> }[] = [];
+  const frameImage = roundedSquare();
+  const deck = new Deck({
+    canvas,
+    width: "100%",
+    height: "100%",
+    views: new OrthographicView({ id: "map", flipY: false }),
+    initialViewState: { target: [0, 0, 0], zoom: 0 },
+    controller: false,
+    layers: [],
+    onError: (error) => {
+      console.warn(error);
+      lost();
+    },
+  });
+
+  const pictured = (items: Thumbnail[], id: string): IconLayer<Thumbnail>[] => [
+    frames(items, frameImage, id),
+    ...sheets.map(({ sheet, held }, k) => pictures(items.filter((item) => held.has(item.unit)), sheet, `${id}-${k}`)),
+  ];
+
+  return {
+    name: "webgl",
+    addSheet: (sheet) => sheets.push({ sheet: cells(sheet), held: new Set(sheet.units) }),
+    destroy() {
+      deck.finalize();
+      canvas.remove();
+    },
+    draw(frame) {
+      const { x, y, zoom } = frame.camera;
+      deck.setProps({
+        viewState: { target: [x, y, 0], zoom },
+        layers: [
+          links(frame.links, frame),
+          dots(frame.dots, frame),
+          ...pictured(frame.thumbnails.filter((item) => !item.top), "low"),
+          ...pictured(frame.thumbnails.filter((item) => item.top), "top"),
+          rings(frame.rings, frame),
+        ],
+      });
+    },
+  };
+}
+
+function dots(data: Dots, frame: Frame): ScatterplotLayer {
+  return new ScatterplotLayer({
+    id: "dots",
+    data: {
+      length: data.units.length,
+      attributes: {
+        getPosition: { value: data.positions, size: 2 },
+        getFillColor: { value: data.colours, size: 4, normalized: true },
+      },
+    } as never,
+    dataComparator: (a, b) => (a as { attributes?: { getPosition: { value: unknown } } }).attributes?.getPosition.value ===
+      (b as { attributes?: { getPosition: { value: unknown } } }).attributes?.getPosition.value,
+    getRadius: 1,
+    radiusScale: frame.radius,
+    radiusUnits: "pixels",
+    stroked: frame.radius > 2.5,
+    getLineColor: [...frame.outline, 90],
+    getLineWidth: 1,
+    lineWidthUnits: "pixels",
+    updateTriggers: { getLineColor: frame.outline },
+  });
+}
+
+function rings(data: Ring[], frame: Frame): ScatterplotLayer<Ring> {
+  return new ScatterplotLayer<Ring>({
+    id: "rings",
+    data,
+    filled: false,
+    stroked: true,
+    getPosition: (ring) => [ring.x, ring.y],
+    getRadius: (ring) => ring.radius,
+    radiusUnits: "pixels",
+    getLineColor: [...frame.accent],
+    getLineWidth: 2.5,
+    lineWidthUnits: "pixels",
+    updateTriggers: { getLineColor: frame.accent },
+  });
+}
+
+function links(data: Link[], frame: Frame): LineLayer<Link> {
+  return new LineLayer<Link>({
+    id: "links",
+    data,
+    getSourcePosition: (link) => link.from,
+    getTargetPosition: (link) => link.to,
+    getColor: (link) => [...frame.accent, Math.round(255 * link.alpha)],
+    getWidth: 1.5,
+    updateTriggers: { getColor: frame.accent },
+  });
+}
+
+function frames(data: Thumbnail[], image: HTMLCanvasElement, id: string): IconLayer<Thumbnail> {
+  const side = image.width;
+  return new IconLayer<Thumbnail>({
+    id: `frames-${id}`,
+    data,
+    iconAtlas: image as never,
+    iconMapping: { square: { x: 0, y: 0, width: side, height: side, mask: true } },
+    getIcon: () => "square",
+    getPosition: (item) => [item.x, item.y],
+    getSize: (item) => item.size + 2 * item.frameWidth,
+    getColor: (item) => [...item.frame, Math.round(255 * item.alpha)],
+  });
+}
+
+function pictures(data: Thumbnail[], sheet: Atlas, id: string): IconLayer<Thumbnail> {
+  return new IconLayer<Thumbnail>({
+    id: `pictures-${id}`,
+    data,
+    iconAtlas: sheet.image as never,
+    iconMapping: sheet.mapping,
+    getIcon: (item) => String(item.unit),
+    getPosition: (item) => [item.x, item.y],
+    getSize: (item) => item.size,
+    getColor: (item) => [255, 255, 255, Math.round(255 * item.alpha)],
+    alphaCutoff: 0.01,
+  });
+}
+
+function cells(sheet: Sheet): Atlas {
+  const mapping: Atlas["mapping"] = {};
+  sheet.units.forEach((unit, place) => {
+    const [x, y] = [(place % sheet.columns) * sheet.cell, Math.floor(place / sheet.columns) * sheet.cell];
+    mapping[String(unit)] = { x, y, width: sheet.cell, height: sheet.cell };
+  });
+  return { image: sheet.image, mapping };
+}
+
+/** A white square with round corners, tinted into the frame of each picture. */
+function roundedSquare(): HTMLCanvasElement {
+  const canvas = document.createElement("canvas");
+  canvas.width = canvas.height = 128;
+  const context = canvas.getContext("2d");
+  if (context) {
+    context.fillStyle = "#fff";
+    context.beginPath();
+    context.roundRect(0, 0, 128, 128, 14);
+    context.fill();
+  }
+  return canvas;
+}

@@ -1,0 +1,268 @@
+/** The map of all units: what is drawn, in which colours, from where, and what the pointer is on. */
+
+import type { App } from "../app";
+import type { Sheet } from "../data";
+import { layerColours, type Rgb } from "../palette";
+import { isDark, onTheme, reducedMotion } from "../theme";
+import { between, fit, pan, toMap, toScreen, zoomAt, type Camera, type Size } from "./camera";
+import { canvasRenderer } from "./canvas";
+import { colourDots, shownUnits } from "./colours";
+import { deckRenderer } from "./deck";
+import type { Dots, Frame, Link, Renderer, Ring, Thumbnail } from "./frame";
+import { listen } from "./gestures";
+import { Grid } from "./grid";
+import { Thumbnails } from "./thumbnails";
+
+export class MapView {
+  camera: Camera = { x: 0, y: 0, zoom: 8 };
+  size: Size = { width: 0, height: 0 };
+  renderer: Renderer | null = null;
+  dots: Dots | null = null;
+  thumbnails: Thumbnail[] = [];
+  hovered: number | null = null;
+  showPictures = true;
+  /** Response codes of the stimulus that colours the map, once they are here. */
+  codes: Uint8Array | null = null;
+  /** Called when the pointer comes to rest on another unit, or on none. */
+  onHover: (unit: number | null, left: number, top: number) => void = () => undefined;
+  onDrawn: () => void = () => undefined;
+  onRenderer: (name: "webgl" | "canvas" | "none") => void = () => undefined;
+  private grid: Grid | null = null;
+  private links: Link[] = [];
+  private readonly sheets: Sheet[] = [];
+  private readonly pictures: Thumbnails;
+  private waiting = false;
+  private flight = 0;
+  private wanted: number | null = null;
+
+  constructor(private readonly app: App, private readonly stage: HTMLElement, private readonly surface: HTMLElement) {
+    this.pictures = new Thumbnails(app);
+    listen(stage, {
+      pan: (left, top) => this.look(pan(this.camera, left, top)),
+      zoom: (step, left, top) => this.look(zoomAt(this.camera, this.size, step, left, top)),
+      hover: (left, top) => this.hover(left, top),
+      leave: () => this.setHovered(null, 0, 0),
+      click: (left, top, touch) => {
+        const unit = this.unitAt(left, top, touch ? 22 : 12);
+        if (unit !== null) this.app.openUnit(unit);
+        else this.app.closeUnit();
+      },
+    });
+    new ResizeObserver(() => this.resize()).observe(stage);
+    this.resize();
+    this.chooseRenderer();
+    onTheme(() => this.recolour());
+    void app.atlas.sheets((sheet) => this.addSheet(sheet)).catch((error) => console.error(error));
+    app.watch((route, before) => {
+      const first = route === before;
+      if (first || route.stimulus !== before.stimulus) this.loadCodes(route.stimulus);
+      if (first || route.layers !== before.layers) this.filter();
+      if (first || route.place !== before.place) this.follow(first);
+    });
+  }
+
+  /** The camera that shows everything. */
+  get home(): Camera {
+    return fit(this.size);
+  }
+
+  get colours(): Rgb[] {
+    return layerColours(this.app.atlas.layers.length, isDark());
+  }
+
+  zoom(step: number): void {
+    this.fly(zoomAt(this.camera, this.size, step, this.size.width / 2, this.size.height / 2));
+  }
+
+  reset(): void {
+    this.fly(this.home);
+  }
+
+  /** Bring a unit to the middle, close enough to see its surroundings. */
+  flyTo(unit: number): void {
+    const { positions } = this.app.atlas;
+    if (!this.app.atlas.placed(unit)) return;
+    const zoom = Math.max(this.camera.zoom, this.home.zoom + 2);
+    this.fly({ x: positions[2 * unit], y: positions[2 * unit + 1], zoom });
+  }
+
+  /** Where a unit is on the screen, in pixels of the stage. */
+  screen(unit: number): [number, number] {
+    const { positions } = this.app.atlas;
+    return toScreen(this.camera, this.size, positions[2 * unit], positions[2 * unit + 1]);
+  }
+
+  private recolour(): void {
+    this.dots = colourDots(this.app, this.codes, this.colours);
+    if (this.grid) this.pictures.setDots(this.dots, this.grid);
+    this.redraw();
+  }
+
+  redraw(): void {
+    if (this.waiting) return;
+    this.waiting = true;
+    requestAnimationFrame(() => {
+      this.waiting = false;
+      this.draw();
+    });
+  }
+
+  private chooseRenderer(): void {
+    try {
+      this.setRenderer(deckRenderer(this.surface, () => {
+        this.renderer?.destroy();
+        this.setRenderer(canvasRenderer(this.surface));
+      }));
+    } catch {
+      this.surface.replaceChildren();
+      this.setRenderer(canvasRenderer(this.surface));
+    }
+  }
+
+  private setRenderer(renderer: Renderer | null): void {
+    this.renderer = renderer;
+    for (const sheet of this.sheets) renderer?.addSheet(sheet);
+    this.onRenderer(renderer?.name ?? "none");
+    this.redraw();
+  }
+
+  private addSheet(sheet: Sheet): void {
+    this.sheets.push(sheet);
+    this.pictures.add(sheet.units);
+    this.renderer?.addSheet(sheet);
+    this.redraw();
+  }
+
+  private resize(): void {
+    const { clientWidth: width, clientHeight: height } = this.stage;
+    if (!width || !height || (width === this.size.width && height === this.size.height)) return;
+    const before = this.size.width ? fit(this.size).zoom : null;
+    this.size = { width, height };
+    const home = fit(this.size);
+    this.camera = before === null ? home : { ...this.camera, zoom: this.camera.zoom + home.zoom - before };
+    if (this.wanted !== null) {
+      const unit = this.wanted;
+      this.wanted = null;
+      this.flyTo(unit);
+    }
+    this.redraw();
+  }
+
+  private loadCodes(stimulus: number | null): void {
+    if (stimulus === null) {
+      this.codes = null;
+      this.recolour();
+      return;
+    }
+    this.app.atlas.responses(stimulus).then(
+      (codes) => {
+        if (this.app.route.stimulus !== stimulus) return;
+        this.codes = codes;
+        this.recolour();
+      },
+      (error: unknown) => console.error(error),
+    );
+  }
+
+  private filter(): void {
+    this.grid = new Grid(this.app.atlas.positions, shownUnits(this.app));
+    this.recolour();
+  }
+
+  /** Show the open unit and its neighbours. */
+  private follow(first: boolean): void {
+    this.links = [];
+    this.setHovered(null, 0, 0);
+    const { unit, app } = this;
+    this.redraw();
+    if (unit === null || !app.atlas.placed(unit)) return;
+    if (!this.size.width) this.wanted = unit;
+    const [left, top] = this.screen(unit);
+    const inside = left > 40 && top > 40 && left < this.size.width - 40 && top < this.size.height - 40;
+    if (first || !inside) this.flyTo(unit);
+    const { positions } = app.atlas;
+    const place = (index: number): [number, number] => [positions[2 * index], positions[2 * index + 1]];
+    app.atlas.detail(unit).then((detail) => {
+      if (this.unit !== unit) return;
+      this.links = detail.neighbours.filter((other) => app.atlas.placed(other.unit)).map((other) => (
+        { from: place(unit), to: place(other.unit), alpha: Math.min(Math.max(other.correlation, 0.15), 1) * 0.8 }
+      ));
+      this.redraw();
+    }, (error: unknown) => console.error(error));
+  }
+
+  private get unit(): number | null {
+    return this.app.unit;
+  }
+
+  private look(camera: Camera): void {
+    cancelAnimationFrame(this.flight);
+    this.camera = camera;
+    this.setHovered(null, 0, 0);
+    this.redraw();
+  }
+
+  private fly(to: Camera): void {
+    const from = this.camera;
+    if (reducedMotion() || !this.size.width) return this.look(to);
+    const start = performance.now();
+    const step = (now: number): void => {
+      const share = Math.min(Math.max((now - start) / 420, 0), 1);
+      this.look(share === 1 ? to : between(from, to, 1 - (1 - share) ** 3));
+      if (share < 1) this.flight = requestAnimationFrame(step);
+    };
+    cancelAnimationFrame(this.flight);
+    this.flight = requestAnimationFrame(step);
+  }
+
+  private hover(left: number, top: number): void {
+    this.setHovered(this.unitAt(left, top, 12), left, top);
+  }
+
+  private setHovered(unit: number | null, left: number, top: number): void {
+    if (unit === null && this.hovered === null) return;
+    this.stage.classList.toggle("pointing", unit !== null);
+    if (unit !== this.hovered) {
+      this.hovered = unit;
+      this.redraw();
+    }
+    this.onHover(unit, left, top);
+  }
+
+  private unitAt(left: number, top: number, reach: number): number | null {
+    for (const item of [...this.thumbnails].reverse()) {
+      const [x, y] = toScreen(this.camera, this.size, item.x, item.y);
+      if (item.alpha > 0.4 && Math.max(Math.abs(left - x), Math.abs(top - y)) <= item.size / 2) return item.unit;
+    }
+    const [x, y] = toMap(this.camera, this.size, left, top);
+    return this.grid?.nearest(x, y, reach / 2 ** this.camera.zoom) ?? null;
+  }
+
+  private draw(): void {
+    const { dots, renderer, size } = this;
+    if (!dots || !size.width) return;
+    const dark = isDark();
+    const accent: Rgb = dark ? [255, 255, 255] : [17, 24, 39];
+    const marked = { open: this.unit, hovered: this.hovered, accent };
+    this.thumbnails = this.showPictures ? this.pictures.visible(this.camera, size, this.home.zoom, marked) : [];
+    const beyond = this.camera.zoom - this.home.zoom;
+    const crowd = Math.sqrt((size.width * size.height) / Math.max(1, dots.units.length));
+    const frame: Frame = {
+      camera: this.camera, ...size, dots, links: this.links, thumbnails: this.thumbnails, rings: this.rings(),
+      radius: Math.min(Math.max(crowd * 0.16, 1.6), 5.5) * 2 ** Math.min(Math.max(beyond * 0.3, -0.3), 0.8),
+      outline: dark ? [235, 240, 248] : [20, 26, 34],
+      accent,
+    };
+    renderer?.draw(frame);
+    this.onDrawn();
+  }
+
+  private rings(): Ring[] {
+    const { positions } = this.app.atlas;
+    const marked = [this.unit, this.hovered].filter((unit) => unit !== null && this.app.atlas.placed(unit));
+    const seen = new Set(this.thumbnails.map((item) => item.unit));
+    return (marked as number[]).filter((unit) => !seen.has(unit)).map((unit) => (
+      { x: positions[2 * unit], y: positions[2 * unit + 1], radius: 11 }
+    ));
+  }
+}

@@ -1,0 +1,94 @@
+/** Small parts that several panels show. */
+
+import type { App } from "../app";
+import { h } from "../dom";
+import { css, layerColours } from "../palette";
+import { isDark } from "../theme";
+
+/** The dot of a layer's colour; coloured again when the theme changes. */
+export function swatch(app: App, layer: number): HTMLElement {
+  const element = h("span", { class: "swatch", "data-layer": layer, "aria-hidden": "true" });
+  element.style.backgroundColor = css(layerColours(app.atlas.layers.length, isDark())[layer]);
+  return element;
+}
+
+export function paintSwatches(app: App): void {
+  const colours = layerColours(app.atlas.layers.length, isDark());
+  for (const element of document.querySelectorAll<HTMLElement>(".swatch[data-layer]")) {
+    element.style.backgroundColor = css(colours[Number(element.dataset["layer"])]);
+  }
+}
+
+/** The picture of a unit, or a quiet square that says why there is none. */
+export function unitPicture(app: App, unit: number, words = true): HTMLElement {
+  const { atlas } = app;
+  if (atlas.isPictured(unit)) {
+    return h("img", {
+      src: atlas.picture(unit), alt: `Feature visualization of ${atlas.address(unit)}`, loading: "lazy",
+      decoding: "async", draggable: "false",
+    });
+  }
+  return h("span", { class: "blank", title: why(app, unit) }, words ? why(app, unit) : null);
+}
+
+/** Why a unit has no picture. */
+export function why(app: App, unit: number): string {
+  const status = app.atlas.status(unit);
+  if (status === "failed") return "The rendering failed";
+  if (status === "dead") return "Dead: nothing drives it";
+  if (status === "constant") return "Constant: it never varied";
+  return status || "Not rendered";
+}
+
+export function stimulusPicture(app: App, stimulus: number): HTMLImageElement {
+  return h("img", {
+    src: app.atlas.stimulusPicture(stimulus), alt: "", loading: "lazy", decoding: "async", draggable: "false",
+  });
+}
+
+/** One tab stop for many buttons: arrow keys move among them. */
+export function rove(parent: HTMLElement, selector: string): void {
+  const items = (): HTMLElement[] => [...parent.querySelectorAll<HTMLElement>(selector)].filter((item) => item.offsetParent);
+  const refresh = (): void => {
+    const all = [...parent.querySelectorAll<HTMLElement>(selector)];
+    const stop = all.find((item) => item.getAttribute("aria-pressed") === "true" && item.offsetParent) ?? items()[0];
+    for (const item of all) item.tabIndex = item === stop ? 0 : -1;
+  };
+  parent.addEventListener("focusin", (event) => {
+    const item = (event.target as Element).closest<HTMLElement>(selector);
+    if (!item) return;
+    for (const other of parent.querySelectorAll<HTMLElement>(selector)) other.tabIndex = other === item ? 0 : -1;
+  });
+  parent.addEventListener("keydown", (event) => {
+    const all = items();
+    const at = all.indexOf((event.target as Element).closest<HTMLElement>(selector) as HTMLElement);
+    if (at < 0) return;
+    const next = all[step(all, at, event.key)];
+    if (!next || next === all[at]) return;
+    event.preventDefault();
+    event.stopPropagation();
+    next.focus();
+  });
+  new MutationObserver(refresh).observe(parent, { childList: true, subtree: true });
+  refresh();
+}
+
+/** The item that a key leads to, by where the items are on the screen for up and down. */
+function step(all: HTMLElement[], at: number, key: string): number {
+  if (key === "ArrowRight") return at + 1;
+  if (key === "ArrowLeft") return at - 1;
+  if (key === "Home") return 0;
+  if (key === "End") return all.length - 1;
+  if (key !== "ArrowDown" && key !== "ArrowUp") return at;
+  const from = all[at].getBoundingClientRect();
+  const sign = key === "ArrowDown" ? 1 : -1;
+  let best = at;
+  let least = Infinity;
+  all.forEach((item, k) => {
+    const box = item.getBoundingClientRect();
+    const down = (box.top - from.top) * sign;
+    const cost = down + 0.01 * Math.abs(box.left - from.left);
+    if (down > 2 && cost < least) [best, least] = [k, cost];
+  });
+  return best;
+}

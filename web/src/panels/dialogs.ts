@@ -1,0 +1,57 @@
+/** What the atlas was made from, and how to use this page. */
+
+import type { App } from "../app";
+import { byId, count, h, icon } from "../dom";
+
+const KEYS: [string, string][] = [
+  ["/", "search"],
+  ["← →", "previous and next unit"],
+  ["[ ]", "previous and next layer"],
+  ["+ − 0", "zoom in, zoom out, see all (on the map)"],
+  ["Esc", "close what is open"],
+  ["?", "this help"],
+];
+
+export function openFacts(app: App): void {
+  const { atlas } = app;
+  const rows: [string, string][] = [
+    ["Units", count(atlas.count, "unit")],
+    ["Layers", count(atlas.layers.length, "layer")],
+    ["Pictures", count(atlas.pictured.length, "feature visualization")],
+    ["Stimuli", String(atlas.stimuli.length)],
+    ...atlas.facts,
+  ];
+  show("facts", atlas.title,
+    h("p", { class: "note" }, "What this atlas was made from. Every number on the page follows from these."),
+    h("dl", { class: "provenance" }, ...rows.flatMap(([key, value]) => [h("dt", {}, key), h("dd", {}, value)])));
+}
+
+export function openHelp(): void {
+  show("help", "How to read this page",
+    h("p", {}, "Each dot is a unit of the network. Units that lie together respond to the same stimuli. Zoom in, and "
+      + "dots become their feature visualizations: pictures optimised to excite the unit as much as possible."),
+    h("p", {}, "Choose a stimulus to colour the map by the response to it: each unit's response is scaled from its "
+      + "1st percentile over all stimuli (0) to its 99th (1)."),
+    h("dl", { class: "keys" }, ...KEYS.flatMap(([keys, words]) => [
+      h("dt", {}, ...keys.split(" ").map((key) => h("kbd", {}, key))), h("dd", {}, words)])));
+}
+
+/** Close the dialog that is open, if any; tell whether there was one. */
+export function closeDialog(): boolean {
+  const open = document.querySelector<HTMLDialogElement>("dialog[open]");
+  open?.close();
+  return open !== null;
+}
+
+function show(id: "facts" | "help", title: string, ...children: HTMLElement[]): void {
+  const dialog = byId(id) as HTMLDialogElement;
+  if (dialog.open) return;
+  dialog.replaceChildren(
+    h("div", { class: "dialog-head" }, h("h2", {}, title),
+      h("button", { type: "button", class: "round", "aria-label": "Close", click: () => dialog.close() }, icon("close"))),
+    h("div", { class: "dialog-body" }, ...children));
+  dialog.onclick = (event) => {
+    if (event.target === dialog) dialog.close();
+  };
+  dialog.showModal();
+}

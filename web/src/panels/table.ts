@@ -1,0 +1,70 @@
+/** The table of units: all that the map shows, for readers, keyboards and machines that have no use for a canvas. */
+
+import type { App } from "../app";
+import { MISSING } from "../data";
+import { byId, count, h, number } from "../dom";
+import { swatch } from "./common";
+
+const PAGE = 100;
+
+export function tableView(app: App, forced: () => boolean): { refresh: () => void } {
+  const view = byId("table");
+  let page = 0;
+  let key = "";
+
+  const show = async (): Promise<void> => {
+    const { atlas, route } = app;
+    const wanted = app.background.at === "map" && (route.list || forced());
+    view.hidden = !wanted;
+    if (!wanted) return;
+    const units: number[] = [];
+    for (let unit = 0; unit < atlas.count; unit++) {
+      if (!route.layers || route.layers.has(atlas.layerOf[unit])) units.push(unit);
+    }
+    const codes = route.stimulus === null ? null : await atlas.responses(route.stimulus).catch(() => null);
+    const now = `${route.stimulus}|${route.layers ? [...route.layers].join() : ""}`;
+    if (now !== key) page = 0;
+    key = now;
+    if (codes) units.sort((a, b) => rank(codes[b]) - rank(codes[a]) || a - b);
+    const pages = Math.max(1, Math.ceil(units.length / PAGE));
+    const turn = (step: number, words: string): HTMLElement => h("button", {
+      type: "button", class: "button", disabled: page + step < 0 || page + step >= pages,
+      click: () => {
+        page += step;
+        void show();
+      },
+    }, words);
+    const stimulus = route.stimulus === null ? null : atlas.stimuli[route.stimulus].name;
+    view.replaceChildren(
+      h("div", { class: "controls" },
+        h("p", { class: "note" }, `${count(units.length, "unit")}${stimulus === null ? "" : `, strongest response to ${stimulus} first`}`),
+        h("span", { class: "grow" }),
+        turn(-1, "Previous"), h("span", {}, `Page ${page + 1} of ${pages}`), turn(1, "Next")),
+      h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Units" },
+        h("table", {},
+          h("thead", {}, h("tr", {}, ...["Unit", "Layer", "Across", "Up", "Score", "Response", "Status"].map(
+            (words) => h("th", { scope: "col" }, words)))),
+          h("tbody", {}, ...units.slice(page * PAGE, (page + 1) * PAGE).map((unit) => row(app, unit, codes))))),
+    );
+  };
+
+  app.watch(() => void show());
+  return { refresh: () => void show() };
+}
+
+function row(app: App, unit: number, codes: Uint8Array | null): HTMLElement {
+  const { atlas } = app;
+  const place = (axis: number): string => atlas.placed(unit) ? atlas.positions[2 * unit + axis].toFixed(2).replace("-", "−") : "–";
+  const response = codes && codes[unit] !== MISSING ? (codes[unit] / (MISSING - 1)).toFixed(2) : "–";
+  return h("tr", {},
+    h("th", { scope: "row" }, h("a", { href: app.link({ place: { at: "unit", unit } }) }, atlas.address(unit))),
+    h("td", {}, swatch(app, atlas.layerOf[unit]), atlas.layers[atlas.layerOf[unit]].name),
+    h("td", { class: "n" }, place(0)), h("td", { class: "n" }, place(1)),
+    h("td", { class: "n" }, Number.isFinite(atlas.score[unit]) ? number(atlas.score[unit]) : "–"),
+    h("td", { class: "n" }, response),
+    h("td", {}, atlas.status(unit) || (atlas.isPictured(unit) ? "rendered" : "not rendered")));
+}
+
+function rank(code: number): number {
+  return code === MISSING ? -1 : code;
+}
