@@ -33,7 +33,9 @@ class Objective:
     def __add__(self, other: Objective) -> Objective:
         """The sum of both."""
         return Objective(
-            f"{self.name} + {other.name}", self.units + other.units, lambda seen: self.measure(seen) + other.measure(seen)
+            f"{self.name} + {other.name}",
+            self.units + other.units,
+            lambda seen: self.measure(seen) + other.measure(seen),
         )
 
     def __neg__(self) -> Objective:

@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from neuronatlas.errors import WrongInput
-from neuronatlas.maps.table import Responses
 from neuronatlas.networks.base import Network
 from neuronatlas.stimuli import Stimulus, StimulusSet
+from neuronatlas.table import Responses
 from neuronatlas.units import Unit
 
 BATCH = 32
@@ -40,9 +40,7 @@ def record(
         values[start : start + len(part)] = np.concatenate([found[name] for name in names], axis=1)
         if progress is not None:
             progress(start + len(part), len(stimuli))
-    return Responses(
-        values, units, tuple(item.name for item in stimuli), tuple(item.label for item in stimuli)
-    )
+    return Responses(values, units, tuple(item.name for item in stimuli), tuple(item.label for item in stimuli))
 
 
 def pixels(network: Network, stimuli: Iterable[Stimulus]) -> UInt8[np.ndarray, "n h w 3"]:

@@ -3,4 +3,7 @@
 from neuronatlas.atlas.schema import LayerEntry, Manifest, Plan, Shard, plan
 from neuronatlas.atlas.store import Atlas
 
-__all__ = ["Atlas", "LayerEntry", "Manifest", "Plan", "Shard", "plan"]
+__all__ = ["Atlas", "LayerEntry", "Manifest", "Plan", "Shard", "open", "plan"]
+
+open = Atlas.open  # noqa: A001 - neuronatlas.open("my.atlas") reads as it should
+"""The atlas in a folder."""

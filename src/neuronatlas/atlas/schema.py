@@ -151,7 +151,7 @@ def _dump(values: dict[str, Any]) -> str:
     return json.dumps(values, indent=1, sort_keys=True, ensure_ascii=True) + "\n"
 
 
-def _flat(values: Any, prefix: str = "") -> dict[str, Any]:  # noqa: ANN401 - JSON
+def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
     """Nested dicts by dotted key; lists are left whole."""
     if not isinstance(values, dict):
         return {prefix: list(values) if isinstance(values, tuple) else values}

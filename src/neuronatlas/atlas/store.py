@@ -23,7 +23,7 @@ from safetensors.numpy import save as save_tensors
 
 from neuronatlas.atlas.schema import LayerEntry, Manifest, Plan, Shard
 from neuronatlas.errors import AtlasDamaged, AtlasMismatch, UnknownName, WrongInput
-from neuronatlas.maps.table import Responses
+from neuronatlas.table import Responses
 from neuronatlas.units import Unit
 
 _TEMPORARY = ".unfinished-"

@@ -4,7 +4,7 @@ from neuronatlas.maps.correlation import CORRELATIONS, Neighbours, Standardised,
 from neuronatlas.maps.layout import LAYOUTS
 from neuronatlas.maps.quality import morans_i, neighbour_recall, trustworthiness
 from neuronatlas.maps.response_map import ResponseMap
-from neuronatlas.maps.table import Responses
+from neuronatlas.table import Responses
 
 __all__ = [
     "Responses",

@@ -20,7 +20,7 @@ from neuronatlas.maps.layout import LAYOUTS, canonical_order, into_square, neigh
 from neuronatlas.maps.quality import morans_i, neighbour_recall, trustworthiness
 from neuronatlas.maps.raster import Raster
 from neuronatlas.maps.scale import SCALES, mean_of_known, onto_range, usual_range
-from neuronatlas.maps.table import Responses
+from neuronatlas.table import Responses
 from neuronatlas.units import Unit
 
 if TYPE_CHECKING:

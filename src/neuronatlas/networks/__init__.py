@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from neuronatlas.errors import WrongInput
 from neuronatlas.networks.base import InputSpec, Layer, Network
-
-if TYPE_CHECKING:
-    from torch import nn
 
 __all__ = ["InputSpec", "Layer", "Network", "as_network"]
 
 
 def as_network(
-    model: nn.Module | Network,
+    model: object,
     *,
     input_size: int | tuple[int, int] = 224,
     normalise: tuple[Sequence[float], Sequence[float]] | None = None,

@@ -22,4 +22,5 @@ def keep_pages() -> bool:
     if tune is None:
         return False
     wishes = ((_MMAP_THRESHOLD, 1 << 30), (_TRIM_THRESHOLD, (1 << 31) - 1), (_TOP_PAD, 64 << 20))
-    return all([tune(option, value) == 1 for option, value in wishes])
+    accepted = [tune(option, value) for option, value in wishes]
+    return accepted == [1, 1, 1]

@@ -120,7 +120,9 @@ class Network(ABC):
             raise WrongInput(message)
         if unit.position is not None:
             if len(layer.shape) != 3:
-                message = f"unit {unit} has a position, but layer {layer.name!r} has no map (its shape is {layer.shape})"
+                message = (
+                    f"unit {unit} has a position, but layer {layer.name!r} has no map (its shape is {layer.shape})"
+                )
                 raise WrongInput(message)
             height, width = layer.shape[1:]
             if unit.position[0] >= height or unit.position[1] >= width:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -53,57 +53,31 @@ class TorchNetwork(Network):
 
     @cached_property
     def _table(self) -> tuple[dict[str, Layer], dict[str, str], dict[str, str]]:
-        """Layers, unusable places with their reasons, and the module name of each layer: one dry forward pass."""
+        """Layers, unusable places with their reasons, and the address of each layer's tensor: one dry forward pass."""
+        found: list[_Seen] = []
+        watches = {
+            name: _Watch(name, found.append)
+            for name, module in self.module.named_modules()
+            if name and not _only_copies(module)
+        }
+        with torch.no_grad(), self._evaluation(), self._watched(watches):
+            self._forward(self._blank())
         layers: dict[str, Layer] = {}
         unusable: dict[str, str] = {}
         origin: dict[str, str] = {}
-        calls = self._calls()
-
-        def see(seen: _Seen) -> None:
-            name = seen.address.replace("#0", "", 1) if calls[seen.name] == 1 else seen.address
-            name = self._rename(name)
+        for seen in found:
+            once = watches[seen.name].calls == 1
+            name = self._rename(seen.address.replace("#0", "", 1) if once else seen.address)
             if seen.output is None:
                 unusable[name] = seen.reason
-                return
+                continue
             shape = tuple(seen.output.shape[1:])
-            axis = 1 if len(shape) == 2 else 0
-            layers[name] = Layer(name, _kind(seen.module), shape[axis], shape)
+            layers[name] = Layer(name, _kind(seen.module), shape[1 if len(shape) == 2 else 0], shape)
             origin[name] = seen.address
-
-        with self._evaluation(), torch.no_grad():
-            hooks = [
-                module.register_forward_hook(_Watch(name, see), always_call=False)
-                for name, module in self.module.named_modules()
-                if name and not _only_copies(module)
-            ]
-            try:
-                self._forward(self._blank())
-            finally:
-                for hook in hooks:
-                    hook.remove()
         if not layers:
             message = f"network {self.name!r} has no layer: no submodule gave a tensor of shape (batch, units, ...)"
             raise WrongInput(message)
         return layers, unusable, origin
-
-    def _calls(self) -> dict[str, int]:
-        """How often one forward pass runs each module."""
-        counts = {name: 0 for name, _ in self.module.named_modules()}
-
-        def count(name: str) -> Callable[..., None]:
-            def hook(*_: object) -> None:
-                counts[name] += 1
-
-            return hook
-
-        with self._evaluation(), torch.no_grad():
-            hooks = [module.register_forward_hook(count(name)) for name, module in self.module.named_modules()]
-            try:
-                self._forward(self._blank())
-            finally:
-                for handle in hooks:
-                    handle.remove()
-        return counts
 
     @property
     def layers(self) -> Mapping[str, Layer]:
@@ -129,9 +103,6 @@ class TorchNetwork(Network):
     def capture(self, layers: Iterable[str], *, wake: bool = False) -> Iterator[Capture]:
         """See `Network.capture`."""
         wanted = {self._table[2][self.layer(name).name]: name for name in layers}
-        by_module: dict[str, list[str]] = {}
-        for address in wanted:
-            by_module.setdefault(address.split("#")[0], []).append(address)
         seen: dict[str, Tensor] = {}
 
         def keep(seen_now: _Seen) -> None:
@@ -143,35 +114,38 @@ class TorchNetwork(Network):
                 if len(seen) == len(wanted):
                     raise _Reached
 
-        watches = {name: _Watch(name, keep) for name in by_module}
+        watches = {name: _Watch(name, keep) for name in {address.split("#")[0] for address in wanted}}
 
         def run(images: Tensor) -> dict[str, Tensor]:
             seen.clear()
             for watch in watches.values():
                 watch.calls = 0
-            try:
+            with suppress(_Reached):
                 self._forward(images)
-            except _Reached:
-                pass
             missing = [name for name in wanted.values() if name not in seen]
             if missing:
                 message = f"layer {missing[0]!r} was not reached in this forward pass: the network's path varies"
                 raise NeuronAtlasError(message)
             return {name: seen[name] for name in wanted.values()}
 
-        with self._evaluation():
-            modules = dict(self.module.named_modules())
-            in_place = [modules[name] for name in watches if wake and getattr(modules[name], "inplace", False)]
+        with self._evaluation(), self._watched(watches, keep_inputs=wake):
+            yield run
+
+    @contextmanager
+    def _watched(self, watches: Mapping[str, _Watch], *, keep_inputs: bool = False) -> Iterator[None]:
+        """Hooks on these modules; with ``keep_inputs`` they leave their inputs unchanged inside the block."""
+        modules = {name: self.module.get_submodule(name) for name in watches}
+        in_place = [module for module in modules.values() if keep_inputs and getattr(module, "inplace", False)]
+        hooks = [modules[name].register_forward_hook(watch) for name, watch in watches.items()]
+        try:
             for module in in_place:
-                module.inplace = False  # its input must outlive it
-            hooks = [modules[name].register_forward_hook(watch) for name, watch in watches.items()]
-            try:
-                yield run
-            finally:
-                for hook in hooks:
-                    hook.remove()
-                for module in in_place:
-                    module.inplace = True
+                setattr(module, "inplace", False)  # noqa: B010 - a Module's attributes are not typed
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+            for module in in_place:
+                setattr(module, "inplace", True)  # noqa: B010
 
     def receptive_fields(self, layers: Iterable[str]) -> dict[str, int]:
         """See `Network.receptive_fields`: found by sending NaN through ever fewer columns of the input.
@@ -213,7 +187,7 @@ class TorchNetwork(Network):
         twin = copy.deepcopy(self.module)
         with _frozen(twin), torch.no_grad():
             fold_batch_norms(twin, self.input.normalise(self._blank()), keep=target)
-        twin = twin.to(memory_format=torch.channels_last)
+        twin.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         fast = TorchNetwork(twin, input=self.input, name=self.name, labels=self.labels, rename=self._rename)
         fast.__dict__["_table"] = self._table
         probe = torch.rand(self._blank().shape, generator=torch.Generator().manual_seed(0))
@@ -234,7 +208,7 @@ class TorchNetwork(Network):
             yield
 
 
-class _Reached(BaseException):  # noqa: N818 - a signal, not an error; BaseException so that no model swallows it
+class _Reached(BaseException):
     """The deepest layer asked for was reached: the rest of the forward pass is not needed."""
 
 

@@ -5,12 +5,14 @@ A viewer asks for a `Scene` and never for an atlas, a network or a file, so a ne
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int32, UInt8
 
+from neuronatlas.atlas import Atlas, LayerEntry, Manifest
 from neuronatlas.units import Unit
 
 
@@ -66,3 +68,69 @@ class Scene:
     correlations: Float32[np.ndarray, "units k"]
     pictures: Mapping[int, ScenePicture]
     facts: Mapping[str, str]
+
+
+def scene_of(atlas: Atlas) -> Scene:
+    """The scene of a finished atlas; raises `AtlasDamaged` where a shard is missing or not as it was written."""
+    manifest, plan = atlas.manifest, atlas.plan
+    first = dict(zip([layer.name for layer in manifest.layers], _offsets(manifest.layers), strict=True))
+    laid_out, about = atlas.get(plan.of("map")[0])
+    responses, thumbnails = [], []
+    for shard in plan.of("responses"):
+        tensors, _ = atlas.get(shard)
+        responses.append(tensors["responses"])
+        thumbnails += list(tensors["thumbnails"])
+    status = ["" if np.isfinite(place).all() else "constant" for place in laid_out["positions"]]
+    reasons: dict[int, str] = {}
+    pictures: dict[int, ScenePicture] = {}
+    for shard in plan.of("renderings"):
+        tensors, made = atlas.get(shard)
+        for row, index in enumerate(shard.units):
+            unit = first[manifest.layers[shard.layer].name] + index
+            if made["status"][row]:
+                status[unit], reasons[unit] = made["status"][row], made["reason"][row]
+                continue
+            pictures[unit] = ScenePicture(tensors["images"][row], float(tensors["scores"][row]), tensors["curves"][row])
+    names, labels = manifest.stimuli["names"], manifest.stimuli["labels"]
+    return Scene(
+        title=manifest.network["name"],
+        layers=tuple(
+            SceneLayer(layer.name, layer.kind, layer.units, layer.shape, layer.receptive_field)
+            for layer in manifest.layers
+        ),
+        units=atlas.units,
+        positions=laid_out["positions"].astype(np.float32),
+        status=tuple(status),
+        reasons=reasons,
+        stimuli=tuple(SceneStimulus(*entry) for entry in zip(names, labels, thumbnails, strict=True)),
+        responses=np.concatenate(responses),
+        neighbours=laid_out["neighbours"].astype(np.int32),
+        correlations=laid_out["correlations"].astype(np.float32),
+        pictures=pictures,
+        facts=_facts(manifest, about),
+    )
+
+
+def _offsets(layers: Sequence[LayerEntry]) -> list[int]:
+    """The index of each layer's first unit."""
+    return [sum(layer.units for layer in layers[:number]) for number in range(len(layers))]
+
+
+def _facts(manifest: Manifest, about: Mapping[str, Any]) -> dict[str, str]:
+    """The provenance in words."""
+    settings = manifest.settings
+    recipe = settings["recipe"]
+    facts = {
+        "Network": manifest.network["name"],
+        "Weights (sha256)": manifest.network["fingerprint"],
+        "Stimuli": f"{len(manifest.stimuli['names'])}, sha256 {manifest.stimuli['digest']}",
+        "Response": f"spatial {settings['reduce']} of the unit's activation",
+        "Map": f"{settings['map']['correlation']} correlation, {settings['map']['layout']}, seed {settings['seed']}",
+        "Pictures": f"preset {recipe['preset']}, {recipe['steps']} steps, seed {settings['seed']}",
+    }
+    for name, value in about["quality"].items():
+        facts[name.replace("_", " ").capitalize()] = f"{value:.3f}"
+    for number, note in enumerate(about["notes"], 1):
+        facts[f"Note {number}"] = note
+    facts["Software"] = ", ".join(f"{name} {version}" for name, version in sorted(manifest.software.items()))
+    return facts

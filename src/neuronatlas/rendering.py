@@ -119,8 +119,14 @@ What = str | Unit | Objective
 
 
 @overload
-def render(
-    network: Network, what: What, *, preset: str = ..., seed: int = ..., **changes: object
+def render(  # type: ignore[overload-overlap]  # a string is a sequence of strings, and means one address
+    network: Network,
+    what: What,
+    *,
+    preset: str = ...,
+    seed: int = ...,
+    progress: Progress | None = ...,
+    **changes: object,
 ) -> Rendering: ...
 @overload
 def render(

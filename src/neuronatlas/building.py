@@ -1,0 +1,278 @@
+"""Building an atlas: a manifest and a plan, then every shard that is missing, then the page.
+
+All that decides the content stands in the manifest, so a build that was stopped, by a key or by the power, goes on where it
+was when the same call is made again, and ends in the same bytes.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from neuronatlas import atlas as keeping
+from neuronatlas import stimuli as showing
+from neuronatlas.atlas import Atlas, LayerEntry, Manifest, Plan, Shard
+from neuronatlas.errors import UnknownName, WrongInput
+from neuronatlas.images.files import centre_crop_resize
+from neuronatlas.maps import ResponseMap, Responses
+from neuronatlas.networks.base import Network
+from neuronatlas.rendering import Recipe, Rendering, fit_canvas, recipe_of, render, tile_size
+from neuronatlas.responses import pixels
+from neuronatlas.stimuli import StimulusSet
+from neuronatlas.units import Unit
+from neuronatlas.view.page import write_page
+from neuronatlas.view.scene import scene_of
+
+Progress = Callable[[str, int, int], None]
+THUMBNAIL = 64
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a build comes to: units on the map and rendered, shards, seconds and bytes, the last two estimated."""
+
+    units: int
+    rendered: int
+    shards: int
+    seconds: float
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """A build that is settled and not begun."""
+
+    network: Network
+    stimuli: StimulusSet
+    manifest: Manifest
+    plan: Plan
+    recipe: Recipe
+    seed: int
+
+
+def build(
+    network: Network,
+    stimuli: StimulusSet | str | Path,
+    folder: str | Path,
+    *,
+    progress: Progress | None = None,
+    **choices: Any,
+) -> Atlas:
+    """The atlas of ``network`` in ``folder``; an unfinished one is gone on with. ``choices`` are those of `prepare`."""
+    shown = stimuli if isinstance(stimuli, StimulusSet) else showing.folder(Path(stimuli))
+    return perform(prepare(network, shown, **choices), folder, progress=progress)
+
+
+def prepare(
+    network: Network,
+    stimuli: StimulusSet,
+    *,
+    layers: Iterable[str] = ("*",),
+    units: int | None = None,
+    preset: str = "fast",
+    seed: int = 0,
+    correlation: str = "spearman",
+) -> Job:
+    """Settle what a build will do.
+
+    ``layers`` are names or patterns such as ``blocks.*``; every unit of each goes on the map. ``units`` bounds how many of
+    a layer are rendered, evenly spread over it (None: all). Raises `UnknownName` or `WrongInput`.
+    """
+    if not len(stimuli):
+        message = "stimuli is empty: give at least one picture"
+        raise WrongInput(message)
+    if units is not None and units < 0:
+        message = f"units (={units}) must be 0 or more"
+        raise WrongInput(message)
+    chosen = choose_layers(network, layers)
+    recipe = recipe_of(preset)
+    fields = network.receptive_fields(chosen)
+    entries = []
+    for name in chosen:
+        layer = network.layer(name)
+        entries.append(LayerEntry(name, layer.kind, layer.units, layer.shape, fields[name]))
+    rendered = {number: _spread(entry.units, units) for number, entry in enumerate(entries)}
+    response_map = ResponseMap(correlation=correlation, seed=seed)
+    manifest = Manifest(
+        network={"name": network.name, "fingerprint": network.fingerprint, "input": asdict(network.input)},
+        layers=tuple(entries),
+        stimuli={
+            "digest": stimuli.digest,
+            "names": [item.name for item in stimuli],
+            "labels": [item.label for item in stimuli],
+        },
+        settings={
+            "seed": seed,
+            "reduce": "mean",
+            "recipe": asdict(recipe),
+            "rendered": {entry.name: len(rendered[number]) for number, entry in enumerate(entries)},
+            "map": {
+                "correlation": correlation,
+                "layout": response_map.layout,
+                "perplexity": response_map.perplexity,
+            },
+        },
+        software=_software(),
+    )
+    manifest = Manifest.parse(manifest.text(), source="the manifest")  # tuples as a file would give them back
+    return Job(network, stimuli, manifest, keeping.plan(manifest, rendered), recipe, seed)
+
+
+def perform(job: Job, folder: str | Path, *, progress: Progress | None = None) -> Atlas:
+    """Make every shard of ``job`` that ``folder`` does not hold whole, and the page when all are there."""
+    atlas = Atlas.create(folder, job.manifest, job.plan)
+    with atlas.writing():
+        missing = atlas.missing()
+        for kind in ("responses", "map", "renderings"):
+            shards = [shard for shard in missing if shard.kind == kind]
+            total = sum(_work(shard) for shard in shards)
+            done = 0
+            for shard in shards:
+                if progress is not None:
+                    progress(kind, done, total)
+                tensors, about = _MAKERS[kind](job, atlas, shard)
+                atlas.put(shard, tensors, about=about)
+                done += _work(shard)
+            if shards and progress is not None:
+                progress(kind, total, total)
+        page_of(atlas)
+    return atlas
+
+
+def estimate(job: Job, *, steps: int = 2) -> Estimate:
+    """What the build will come to, from a few steps of one tile of each layer and one batch of stimuli, timed here."""
+    seconds = 0.0
+    size = len(job.stimuli) * sum(entry.units for entry in job.manifest.layers) * 4
+    names = [entry.name for entry in job.manifest.layers]
+    shown = pixels(job.network, job.stimuli.items[:16])
+    seconds += _timed(lambda: job.network.respond(shown, names)) / len(shown) * len(job.stimuli)
+    for number, entry in enumerate(job.manifest.layers):
+        count = sum(len(shard.units) for shard in job.plan.of("renderings") if shard.layer == number)
+        if not count:
+            continue
+        fitted = fit_canvas(job.network, [entry.name], job.recipe)
+        tile = tile_size(fitted)
+        few = partial(render, job.network, Unit(entry.name, 0), preset=fitted.preset, canvas=fitted.canvas, steps=steps)
+        few()  # the first call pays for what is made once
+        once = _timed(few)
+        seconds += once / (steps + 0.5) * job.recipe.steps * -(-count // tile)
+        size += count * ((fitted.canvas or 0) ** 2 * 3 + 4 * job.recipe.steps)
+    rendered = sum(len(shard.units) for shard in job.plan.of("renderings"))
+    return Estimate(sum(entry.units for entry in job.manifest.layers), rendered, len(job.plan.shards), seconds, size)
+
+
+def page_of(atlas: Atlas) -> Path:
+    """The page of a finished atlas, written anew only when the atlas or the page's code has changed; its index.html."""
+    folder = atlas.folder / "site"
+    stamp = atlas.folder / ".site-made-from"
+    state = _state(atlas)
+    if stamp.is_file() and stamp.read_text(encoding="utf-8") == state and (folder / "index.html").is_file():
+        return folder / "index.html"
+    index = write_page(scene_of(atlas), folder)
+    stamp.write_text(state, encoding="utf-8")
+    return index
+
+
+def choose_layers(network: Network, patterns: Iterable[str]) -> list[str]:
+    """The layers that fit any of the patterns, in the network's order; raises `UnknownName` for one that fits none."""
+    chosen: set[str] = set()
+    for pattern in patterns:
+        fitting = fnmatch.filter(network.layers, pattern)
+        if not fitting:
+            network.layer(pattern)  # an unusable layer says why
+            raise UnknownName("layer", pattern, network.layers)
+        chosen.update(fitting)
+    return [name for name in network.layers if name in chosen]
+
+
+def _responses(job: Job, atlas: Atlas, shard: Shard) -> tuple[dict[str, np.ndarray], dict[str, object]]:
+    names = [entry.name for entry in atlas.manifest.layers]
+    values, small = [], []
+    for start in range(shard.start, shard.stop, 32):
+        shown = pixels(job.network, job.stimuli.items[start : min(start + 32, shard.stop)])
+        found = job.network.respond(shown, names)
+        values.append(np.concatenate([found[name] for name in names], axis=1))
+        small += [centre_crop_resize(picture, THUMBNAIL) for picture in shown]
+    return {"responses": np.concatenate(values), "thumbnails": np.stack(small)}, {}
+
+
+def _map(job: Job, atlas: Atlas, shard: Shard) -> tuple[dict[str, np.ndarray], dict[str, object]]:  # noqa: ARG001
+    responses: Responses = atlas.responses()
+    chosen = atlas.manifest.settings["map"]
+    fitted = ResponseMap(chosen["correlation"], chosen["layout"], seed=job.seed, perplexity=chosen["perplexity"]).fit(
+        responses
+    )
+    tensors = {
+        "positions": fitted.positions,
+        "neighbours": fitted.neighbours.indices[:, :30],
+        "correlations": fitted.neighbours.correlations[:, :30],
+        "missing": fitted.missing,
+    }
+    return tensors, {"quality": fitted.quality, "notes": list(fitted.notes)}
+
+
+def _renderings(job: Job, atlas: Atlas, shard: Shard) -> tuple[dict[str, np.ndarray], dict[str, object]]:
+    layer = atlas.manifest.layers[shard.layer].name
+    made: list[Rendering] = render(
+        job.network, [Unit(layer, index) for index in shard.units], preset=job.recipe.preset, seed=job.seed
+    )
+    tensors = {
+        "images": np.stack([rendering.pixels for rendering in made]),
+        "scores": np.array([rendering.score for rendering in made], np.float32),
+        "curves": np.stack([rendering.curve for rendering in made]),
+    }
+    about: dict[str, object] = {
+        "status": [rendering.status for rendering in made],
+        "reason": [rendering.reason for rendering in made],
+        "recipe": asdict(made[0].recipe),
+    }
+    return tensors, about
+
+
+_MAKERS = {"responses": _responses, "map": _map, "renderings": _renderings}
+
+
+def _work(shard: Shard) -> int:
+    """The size of a shard in what its kind is counted in: stimuli, units, or one map."""
+    return {"responses": shard.stop - shard.start, "renderings": len(shard.units)}.get(shard.kind, 1)
+
+
+def _spread(count: int, wanted: int | None) -> tuple[int, ...]:
+    """At most ``wanted`` of ``count`` indices, evenly spread, the first and the last among them."""
+    if wanted is None or wanted >= count:
+        return tuple(range(count))
+    return tuple(int(index) for index in np.linspace(0, count - 1, wanted).round())
+
+
+def _software() -> dict[str, str]:
+    packages = {
+        name: metadata.version(name) for name in ("neuronatlas", "torch", "numpy", "scipy", "openTSNE", "pillow")
+    }
+    return packages | {"threads": str(torch.get_num_threads())}
+
+
+def _state(atlas: Atlas) -> str:
+    """A digest of all that the page is made from: the manifest, every shard, and the page's own code."""
+    total = hashlib.sha256(atlas.manifest.text().encode())
+    viewer = Path(__file__).parent / "view"
+    notes = sorted((atlas.folder / "shards").glob("*.sha256"))
+    code = sorted(path for path in viewer.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    for path in (*notes, *code):
+        total.update(path.read_bytes())
+    return total.hexdigest() + "\n"
+
+
+def _timed(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
