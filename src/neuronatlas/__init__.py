@@ -6,7 +6,6 @@ The names below are loaded when they are first used, so that ``import neuronatla
 from __future__ import annotations
 
 import importlib
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -70,10 +69,11 @@ __all__ = [
     "render",
     "stimuli",
 ]
-__version__ = metadata.version("neuronatlas")
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("neuronatlas")
     if name not in _HOMES:
         message = f"module 'neuronatlas' has no attribute {name!r}"
         raise AttributeError(message)
