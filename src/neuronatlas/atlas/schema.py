@@ -53,7 +53,7 @@ class Manifest:
             values = json.loads(text)
             version = values.pop("version")
             kind = values.pop("format")
-        except (ValueError, KeyError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             message = f"{source} is not an atlas manifest ({error})"
             raise AtlasDamaged(message) from error
         if kind != "neuronatlas" or not isinstance(version, int):
