@@ -43,7 +43,7 @@ def make_scene() -> Scene:
         units=units,
         positions=positions,
         status=tuple(status),
-        reasons={unit: "the score became <i>not a number</i> at step 12" for unit in FAILED},
+        reasons=dict.fromkeys(FAILED, "the score became <i>not a number</i> at step 12"),
         stimuli=stimuli,
         responses=responses,
         neighbours=neighbours,

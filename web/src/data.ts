@@ -23,6 +23,8 @@ interface Overview {
   details: number;
   best: number;
   neighbours: number;
+  excited: Packed;
+  named: number;
   facts: [string, string][];
 }
 
@@ -77,6 +79,7 @@ export class Atlas {
   readonly positions: Float32Array;
   readonly score: Float32Array;
   readonly pictured: Uint32Array;
+  private readonly excitedUnits: Int32Array;
   private readonly statusCode: Uint8Array;
   private readonly hasPicture: Uint8Array;
   private readonly places = new Map<number, string>();
@@ -97,6 +100,7 @@ export class Atlas {
     this.pictured = unpack(units.pictures) as Uint32Array;
     this.reasons = new Map(overview.reasons);
     for (const [unit, row, column] of units.places) this.places.set(unit, `@${row},${column}`);
+    this.excitedUnits = unpack(overview.excited) as Int32Array;
     this.hasPicture = new Uint8Array(this.count);
     for (const unit of this.pictured) this.hasPicture[unit] = 1;
     this.layers = overview.layers.map(([name, kind, size, shape, field]) => ({
@@ -144,6 +148,12 @@ export class Atlas {
 
   isPictured(unit: number): boolean {
     return this.hasPicture[unit] === 1;
+  }
+
+  /** The rendered units that a stimulus excites most, against what else excites them. */
+  excited(stimulus: number): number[] {
+    const { named } = this.overview;
+    return Array.from(this.excitedUnits.subarray(stimulus * named, (stimulus + 1) * named)).filter((unit) => unit >= 0);
   }
 
   /** Paths are numbers: no name ever becomes one. */

@@ -76,7 +76,13 @@ function tools(app: App): () => boolean {
     const map = app.background.at === "map";
     app.go({ place: { at: "map" }, list: map ? !app.route.list : true });
   });
-  app.watch((route) => list.setAttribute("aria-pressed", String(route.list)));
+  app.watch((route) => {
+    const shown = route.list && app.background.at === "map";
+    const words = shown ? "Map in place of the table" : "Table in place of the map";
+    list.replaceChildren(icon(shown ? "map" : "list"));
+    list.title = words;
+    list.setAttribute("aria-label", words);
+  });
   app.watch((route, before) => {
     if (route.place !== before.place || route.stimulus !== before.stimulus) open(false);
   });

@@ -32,7 +32,7 @@ export function responseColour(share: number): Rgb {
 
 /** All stops, for a legend. */
 export function responseGradient(): string {
-  return `linear-gradient(90deg, ${VIRIDIS.map(css).join(", ")})`;
+  return `linear-gradient(90deg, ${VIRIDIS.map((colour) => css(colour)).join(", ")})`;
 }
 
 export function css([r, g, b]: Rgb, alpha = 1): string {

@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from neuronatlas.errors import WrongInput
 from neuronatlas.view import scripts, sprites
 from neuronatlas.view.scene import Scene
@@ -28,7 +30,7 @@ def write_page(scene: Scene, folder: Path) -> Path:
     The page is written beside ``folder`` and takes its place in the end, so a reader sees the old page or the new one.
     Raises `WrongInput` where ``folder`` holds anything but a page, and where the viewer's bundle was never built.
     """
-    folder = Path(os.path.abspath(folder))
+    folder = folder.resolve()
     _refuse_strangers(folder)
     bundle = _bundle()
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -54,7 +56,7 @@ def _files(scene: Scene) -> Iterator[tuple[str, bytes]]:
     low, high = scripts.scale(scene.responses)
     yield "data/scene.js", scripts.script("scene", scripts.overview(scene, drawn))
     for number, sheet in enumerate(drawn):
-        units = scripts.column(scripts.np.array(sheet.units), "u32")
+        units = scripts.column(np.array(sheet.units), "u32")
         value = {"cell": sheet.cell, "columns": sheet.columns, "units": units, "image": sheet.image}
         yield f"data/sprites-{number}.js", scripts.script(f"sprites-{number}", value)
     for number, content in enumerate(scripts.responses(scene, low, high)):
@@ -77,7 +79,7 @@ def _bundle() -> list[Path]:
 
 def _refuse_strangers(folder: Path) -> None:
     """A page may replace a page or an empty folder, never somebody's files."""
-    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+    if folder.exists() and not folder.is_dir():
         message = f"folder {str(folder)!r} is not a folder: name one that is new, empty, or holds a page"
         raise WrongInput(message)
     if not folder.exists() or not any(folder.iterdir()):

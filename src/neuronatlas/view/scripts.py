@@ -21,6 +21,8 @@ from neuronatlas.view.sprites import Sheet
 
 BEST = 8
 """Best stimuli kept a unit."""
+EXCITED = 6
+"""Rendered units named a stimulus."""
 DETAILS = 1024
 """Units in one script of details."""
 CHUNK = 1_000_000
@@ -62,8 +64,9 @@ def overview(scene: Scene, drawn: list[Sheet]) -> dict[str, object]:
     return {
         "format": 1,
         "title": scene.title,
-        "layers": [[layer.name, layer.kind, layer.units, list(layer.shape), layer.receptive_field]
-                   for layer in scene.layers],
+        "layers": [
+            [layer.name, layer.kind, layer.units, list(layer.shape), layer.receptive_field] for layer in scene.layers
+        ],
         "units": {
             "count": len(scene.units),
             "layer": column(np.array([number[unit.layer] for unit in scene.units]), "u16"),
@@ -81,6 +84,8 @@ def overview(scene: Scene, drawn: list[Sheet]) -> dict[str, object]:
         "rows": rows_in_chunk(scene),
         "details": DETAILS,
         "best": min(BEST, len(scene.stimuli)),
+        "excited": column(excited(scene), "i32"),
+        "named": min(EXCITED, len(scene.pictures)),
         "neighbours": scene.neighbours.shape[1],
         "facts": [[str(key), str(value)] for key, value in scene.facts.items()],
     }
@@ -105,21 +110,27 @@ def details(scene: Scene, low: Float32[np.ndarray, " units"], high: Float32[np.n
         some = slice(start, start + DETAILS)
         stop = min(start + DETAILS, len(scene.units))
         stimuli, values = best(scene.responses[:, some])
-        yield script(f"details-{number}", {
-            "neighbours": column(scene.neighbours[some], "i32"),
-            "correlations": column(scene.correlations[some], "f32"),
-            "stimuli": column(stimuli, "i32"),
-            "values": column(values, "f32"),
-            "low": column(low[some], "f32"),
-            "high": column(high[some], "f32"),
-            "curves": [[unit, column(scene.pictures[unit].curve, "f32")]
-                       for unit in range(start, stop) if unit in scene.pictures],
-        })
+        yield script(
+            f"details-{number}",
+            {
+                "neighbours": column(scene.neighbours[some], "i32"),
+                "correlations": column(scene.correlations[some], "f32"),
+                "stimuli": column(stimuli, "i32"),
+                "values": column(values, "f32"),
+                "low": column(low[some], "f32"),
+                "high": column(high[some], "f32"),
+                "curves": [
+                    [unit, column(scene.pictures[unit].curve, "f32")]
+                    for unit in range(start, stop)
+                    if unit in scene.pictures
+                ],
+            },
+        )
 
 
-def scale(values: Float32[np.ndarray, "stimuli units"]) -> tuple[
-    Float32[np.ndarray, " units"], Float32[np.ndarray, " units"]
-]:
+def scale(
+    values: Float32[np.ndarray, "stimuli units"],
+) -> tuple[Float32[np.ndarray, " units"], Float32[np.ndarray, " units"]]:
     """Each unit's 1st and 99th percentile over its finite responses.
 
     A unit that answers to very few stimuli has both at one value; its least and greatest response take their place.
@@ -147,12 +158,28 @@ def quantise(
     return np.where(known, np.rint(share * (MISSING - 1)), MISSING).astype(np.uint8)
 
 
-def best(values: Float32[np.ndarray, "stimuli units"]) -> tuple[
-    Int32[np.ndarray, "units best"], Float32[np.ndarray, "units best"]
-]:
+def best(
+    values: Float32[np.ndarray, "stimuli units"],
+) -> tuple[Int32[np.ndarray, "units best"], Float32[np.ndarray, "units best"]]:
     """The stimuli with the greatest finite responses, ties by stimulus index; -1 and NaN where there are fewer."""
     finite = np.isfinite(values)
     order = np.argsort(np.where(finite, -values, np.inf), axis=0, kind="stable")[:BEST]
     chosen = np.take_along_axis(finite, order, axis=0)
     top = np.where(chosen, np.take_along_axis(values, order, axis=0), np.nan)
     return np.where(chosen, order, -1).T.astype(np.int32), top.T.astype(np.float32)
+
+
+def excited(scene: Scene) -> Int32[np.ndarray, "stimuli named"]:
+    """For each stimulus the rendered units that it excites most, in standard deviations over all stimuli.
+
+    Ties go to the lower index; -1 stands where a unit's responses do not vary or are not finite.
+    """
+    units = np.array(sorted(scene.pictures), np.int32)
+    values = scene.responses[:, units].astype(np.float64)
+    finite = np.where(np.isfinite(values), values, np.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a unit without one finite response: NaN is the answer
+        score = (finite - np.nanmean(finite, axis=0)) / np.nanstd(finite, axis=0)
+    known = np.isfinite(score)
+    order = np.argsort(np.where(known, -score, np.inf), axis=1, kind="stable")[:, :EXCITED]
+    return np.where(np.take_along_axis(known, order, axis=1), units[order], -1).astype(np.int32)

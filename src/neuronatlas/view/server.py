@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import ipaddress
 import shutil
+import socket
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 from urllib.parse import unquote
 
 from neuronatlas.errors import WrongInput
@@ -58,7 +58,7 @@ class Server:
             self._thread.join()
         self._http.server_close()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Server:
         """The server itself."""
         return self
 
@@ -100,7 +100,8 @@ class _FolderServer(ThreadingHTTPServer):
 
     def __init__(self, folder: Path, address: tuple[str, int]) -> None:
         self.folder = folder.resolve()
-        self.address_family = __import__("socket").AF_INET6 if ":" in address[0] else self.address_family
+        if ":" in address[0]:
+            self.address_family = socket.AF_INET6
         super().__init__(address, _Handler)
         port = self.server_address[1]
         self.hosts = {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]", address[0])}
@@ -176,11 +177,17 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _inside(folder: Path, target: str) -> Path | None:
     """The file that a request target names, or None where it is not plainly one inside the folder."""
-    path = unquote(target.split("?", 1)[0].split("#", 1)[0], errors="strict" if target.isascii() else "replace")
+    try:
+        path = unquote(target.split("?", 1)[0], errors="strict")
+    except UnicodeDecodeError:
+        return None
     if not path.startswith("/") or any(character in path for character in "\\\0:%"):
         return None
     parts = (path[1:] or "index.html").split("/")
-    if any(part in ("", ".", "..") or part.startswith(".") for part in parts):
+    if any(not part or part.startswith(".") for part in parts):
         return None
-    file = folder.joinpath(*parts).resolve()
-    return file if file.is_relative_to(folder) and file.is_file() else None
+    try:
+        file = folder.joinpath(*parts).resolve()
+        return file if file.is_relative_to(folder) and file.is_file() else None
+    except (OSError, RuntimeError):  # a name too long, a link to itself
+        return None

@@ -33,7 +33,6 @@ export class MapView {
   private readonly pictures: Thumbnails;
   private waiting = false;
   private flight = 0;
-  private wanted: number | null = null;
 
   constructor(private readonly app: App, private readonly stage: HTMLElement, private readonly surface: HTMLElement) {
     this.pictures = new Thumbnails(app);
@@ -140,11 +139,7 @@ export class MapView {
     this.size = { width, height };
     const home = fit(this.size);
     this.camera = before === null ? home : { ...this.camera, zoom: this.camera.zoom + home.zoom - before };
-    if (this.wanted !== null) {
-      const unit = this.wanted;
-      this.wanted = null;
-      this.flyTo(unit);
-    }
+    if (this.unit !== null && !this.inside(this.unit)) this.flyTo(this.unit);
     this.redraw();
   }
 
@@ -176,10 +171,7 @@ export class MapView {
     const { unit, app } = this;
     this.redraw();
     if (unit === null || !app.atlas.placed(unit)) return;
-    if (!this.size.width) this.wanted = unit;
-    const [left, top] = this.screen(unit);
-    const inside = left > 40 && top > 40 && left < this.size.width - 40 && top < this.size.height - 40;
-    if (first || !inside) this.flyTo(unit);
+    if (first || !this.inside(unit)) this.flyTo(unit);
     const { positions } = app.atlas;
     const place = (index: number): [number, number] => [positions[2 * index], positions[2 * index + 1]];
     app.atlas.detail(unit).then((detail) => {
@@ -189,6 +181,12 @@ export class MapView {
       ));
       this.redraw();
     }, (error: unknown) => console.error(error));
+  }
+
+  /** Whether a unit is in view and not at its very edge. */
+  private inside(unit: number): boolean {
+    const [left, top] = this.screen(unit);
+    return left > 40 && top > 40 && left < this.size.width - 40 && top < this.size.height - 40;
   }
 
   private get unit(): number | null {

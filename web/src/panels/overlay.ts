@@ -5,7 +5,7 @@ import { byId, count, h, icon } from "../dom";
 import { shownUnits } from "../map/colours";
 import type { MapView } from "../map/map";
 import { responseGradient } from "../palette";
-import { stimulusPicture } from "./common";
+import { stimulusPicture, swatch, unitPicture } from "./common";
 
 export function overlay(app: App, map: MapView): void {
   const stage = byId("stage");
@@ -19,7 +19,7 @@ export function overlay(app: App, map: MapView): void {
       pictures.setAttribute("aria-pressed", String(map.showPictures));
       map.redraw();
     },
-  }, icon("grid"));
+  }, icon("image"));
   stage.append(
     h("div", { class: "over zoom", role: "group", "aria-label": "Zoom" },
       button("plus", "Zoom in (+)", () => map.zoom(1)),
@@ -36,7 +36,10 @@ function legend(app: App): HTMLElement {
     if (route !== before && route.stimulus === before.stimulus && route.layers === before.layers) return;
     const shown = count(shownUnits(app).length, "unit");
     if (route.stimulus === null) {
-      box.replaceChildren(h("p", {}, h("b", {}, shown), " coloured by layer"));
+      box.replaceChildren(h("p", {}, h("b", {}, shown), " coloured by layer"),
+        h("ul", { class: "chips small" }, ...app.atlas.layers.map((layer, k) => (!route.layers || route.layers.has(k)) &&
+          h("li", {}, h("a", { class: "chip", href: app.link({ place: { at: "layer", layer: k } }) },
+            swatch(app, k), h("span", {}, layer.name))))));
       return;
     }
     const { name } = app.atlas.stimuli[route.stimulus];
@@ -51,8 +54,23 @@ function legend(app: App): HTMLElement {
         }, icon("close"))),
       scale,
       h("div", { class: "ticks" }, ...["0", "0.25", "0.5", "0.75", "1"].map((tick) => h("span", {}, tick))),
+      ...strip(app, route.stimulus),
       h("p", { class: "note" }, "0 and 1 are each unit's 1st and 99th percentile over all stimuli"),
     );
   });
   return box;
+}
+
+/** The pictures of the units that the stimulus excites most. */
+function strip(app: App, stimulus: number): HTMLElement[] {
+  const units = app.atlas.excited(stimulus);
+  if (!units.length) return [];
+  return [h("div", { class: "strip", role: "group", "aria-label": "Rendered units that it excites most" },
+    ...units.map((unit) => {
+      const address = app.atlas.address(unit);
+      return h("a", {
+        href: app.link({ place: { at: "unit", unit } }), title: `${address}: among the units that it excites most`,
+        "aria-label": address,
+      }, unitPicture(app, unit));
+    }))];
 }

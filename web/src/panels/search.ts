@@ -25,7 +25,7 @@ export function find(app: App, query: string): Hit[] {
     for (let k = 0; k < length; k++) {
       const name = text(k).toLowerCase();
       if (!words.every((word) => name.includes(word))) continue;
-      const rank = name === whole ? 0 : name.startsWith(whole) ? 1 : 2;
+      const rank = name === whole ? 0 : name.startsWith(whole) || name.endsWith(`:${whole}`) ? 1 : 2;
       if (ranks[rank].length < most) ranks[rank].push(k);
     }
     return ranks.flat().slice(0, most);

@@ -1,7 +1,7 @@
 /** The stimulus picker: thumbnails by label; choosing one colours the map by the response to it. */
 
 import type { App } from "../app";
-import { count, h } from "../dom";
+import { h } from "../dom";
 import { rove, stimulusPicture } from "./common";
 
 export function stimuli(app: App): HTMLElement {
@@ -22,7 +22,7 @@ export function stimuli(app: App): HTMLElement {
   });
   const none = h("p", { class: "note", hidden: true }, "No stimulus has that in its name or label.");
   const filter = h("input", {
-    type: "search", placeholder: `Filter ${count(atlas.stimuli.length, "stimulus").replace("stimuluss", "stimuli")}`,
+    type: "search", placeholder: `Filter ${atlas.stimuli.length} stimuli`,
     "aria-label": "Filter stimuli by name or label", autocomplete: "off", spellcheck: "false",
     input: () => {
       const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -41,7 +41,7 @@ export function stimuli(app: App): HTMLElement {
       none.hidden = seen > 0;
     },
   });
-  const clear = h("button", { type: "button", class: "quiet", click: () => app.go({ stimulus: null }) }, "Colour by layer");
+  const clear = h("button", { type: "button", class: "quiet", click: () => app.go({ stimulus: null }) }, "Clear");
   const box = h("div", { class: "picker" }, ...parts, none);
   rove(box, "button");
   app.watch((route, before) => {

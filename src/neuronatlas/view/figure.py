@@ -1,0 +1,49 @@
+"""Figures of a scene for paper: the contact sheet of some layers' feature visualizations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from neuronatlas.errors import UnknownName, WrongInput
+from neuronatlas.view.scene import Scene
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def contact_sheet(scene: Scene, layers: Sequence[str], *, columns: int = 8, rows: int = 2) -> Figure:
+    """A matplotlib figure: ``rows`` rows of ``columns`` pictures a layer, each with its unit and score.
+
+    The pictures are the layer's first rendered units, evenly spread; none is chosen for its looks. Raises
+    `UnknownName` for a layer that is not there and `WrongInput` for one without pictures.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(columns * 1.25, len(layers) * rows * 1.45), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(len(layers) * rows, columns, squeeze=False)
+    for number, layer in enumerate(layers):
+        shown = _rendered(scene, layer)
+        step = max(1, len(shown) // (columns * rows))
+        for place, cell in enumerate(axes[number * rows : (number + 1) * rows].flat):
+            cell.set_axis_off()
+            if place * step >= len(shown):
+                continue
+            unit = shown[place * step]
+            cell.imshow(scene.pictures[unit].image)
+            cell.set_title(f"{scene.units[unit]}\n{scene.pictures[unit].score:.3g}", fontsize=6)
+    return figure
+
+
+def _rendered(scene: Scene, layer: str) -> list[int]:
+    """The indices of a layer's units that have a picture."""
+    names = [entry.name for entry in scene.layers]
+    if layer not in names:
+        raise UnknownName("layer", layer, names)
+    found = [index for index in sorted(scene.pictures) if scene.units[index].layer == layer]
+    if not found:
+        message = f"layer {layer!r} has no picture: build the atlas with --units of at least 1"
+        raise WrongInput(message)
+    return found
