@@ -6,9 +6,9 @@ from neuronatlas import stimuli, zoo
 from neuronatlas.building import Job, prepare
 
 NETWORK = "efficientnet-lite0"
-LAYERS = ("stem", "blocks.0", "blocks.2", "blocks.4", "blocks.7", "blocks.10", "blocks.14", "head")
-"""Spread over the network, from the first rectifier to the last."""
-UNITS = 32
+LAYERS = ("blocks.0", "blocks.1", "blocks.2", "blocks.4", "blocks.7", "blocks.10", "blocks.14", "head_bn")
+"""Spread over the network; the last one before its rectifier, which would clip the optimisation at 6."""
+UNITS = 24
 """Units rendered of each layer; layers with fewer are rendered whole."""
 
 

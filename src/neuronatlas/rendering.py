@@ -72,7 +72,7 @@ class Rendering:
     """A picture with what it took to make it.
 
     ``image`` is RGB in 0..1. ``score`` is the objective's value for exactly this picture, ``curve`` its value for the
-    transformed picture at each step. ``status`` is "" or "dead" (no gradient ever reached the picture) or "failed"
+    transformed picture at each step. ``status`` is "" or "dead" (no gradient ever reached the picture, or it never stirred) or "failed"
     (it diverged): then ``image`` is what was last sound and ``reason`` says more.
     """
 
@@ -317,6 +317,8 @@ class _Loop:
             status, reason = "failed", f"the gradient was not finite at step {int(self.failed_at[index])}"
         elif not self.alive[index]:
             status, reason = "dead", "no gradient reached the picture in any step"
+        elif float(score) == 0 and not curve.any():
+            status, reason = "dead", "it stayed silent: the objective was 0 in every step"
         return Rendering(
             objective=self.wanted[index].name,
             image=image.permute(1, 2, 0).contiguous().numpy(),

@@ -17,6 +17,7 @@ from neuronatlas.networks.base import InputSpec, Network
 from neuronatlas.networks.torch import TorchNetwork
 
 _SIZES = {0: 224, 1: 240, 2: 260}
+_NAMES = {"swish#0": "stem", "swish#1": "head", "bn0": "stem_bn", "bn1": "head_bn"}
 
 
 def load(number: int) -> Network:
@@ -48,6 +49,6 @@ def imagenet_labels() -> tuple[str, ...]:
 
 
 def _tidy(name: str) -> str:
-    """Module names without their leading underscores; the two calls of the shared activation as stem and head."""
+    """Module names without their leading underscores; what the original names by number only, by its place."""
     plain = re.sub(r"(^|\.)_", r"\1", name)
-    return {"swish#0": "stem", "swish#1": "head"}.get(plain, plain)
+    return _NAMES.get(plain, plain)
