@@ -63,7 +63,7 @@ PRESETS = {
     # Lucid's published defaults (lucid/optvis/render.py and param/images.py): Adam 0.05, 512 steps, 128 pixels.
     "lucid": Recipe("lucid", 512, "adam", 0.05, "lucid", canvas=128, margin=0, contrast_cap=None),
     # Measured: the same score in a sixth of the steps (docs/design/0002-fast-recipe.md).
-    "fast": Recipe("fast", 96, "momentum", 3.0, "affine", canvas=None, margin=8, contrast_cap=1.5),
+    "fast": Recipe("fast", 96, "momentum", 3.0, "affine", canvas=None, margin=8, contrast_cap=1.8),
 }
 
 
