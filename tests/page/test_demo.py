@@ -28,7 +28,7 @@ def test_the_demonstration_is_as_large_as_promised():
     from neuronatlas import demo
 
     plan, layers = (job := demo.job()).plan, job.manifest.layers
-    rendered = {number: 0 for number in range(len(layers))}
+    rendered = dict.fromkeys(range(len(layers)), 0)
     for shard in plan.of("renderings"):
         rendered[shard.layer] += len(shard.units)
     assert len(layers) >= 5
