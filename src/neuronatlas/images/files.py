@@ -24,7 +24,7 @@ from neuronatlas.errors import WrongInput
 EXTENSIONS = frozenset(
     ".avif .bmp .gif .jfif .jp2 .jpe .jpeg .jpg .mpo .pbm .pgm .png .pnm .ppm .tif .tiff .webp".split()
 )
-FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 GREY = (128, 128, 128)
 MAX_PIXELS = 100_000_000  # 300 MB as RGB; four times what the largest common cameras make
 MAX_BYTES = 1 << 30
@@ -166,7 +166,9 @@ def _open(data: bytes, notes: list[str]) -> Image.Image:
     with _warnings_are_global, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
+            Image.init()
+            formats = [each for each in FORMATS if each in Image.OPEN]
+            image = Image.open(io.BytesIO(data), formats=formats)
             image.getexif()
         except Image.DecompressionBombError as error:
             message = f"it is too large: {error}"

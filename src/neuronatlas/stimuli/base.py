@@ -1,7 +1,7 @@
-"""Stimuli: what is shown to a network. Photographs, folders of pictures, and the classic stimuli of vision science.
+"""A stimulus, and an ordered set of them.
 
-A stimulus makes its pixels when asked, so a set of a million costs no memory. It also has an identity (a digest of
-the file, or the recipe of a drawn one), so that an atlas knows without drawing whether it is looking at the same set.
+A stimulus makes its pixels when asked, so a set of a million costs no memory. It also has an identity (a digest of the file,
+or the recipe of a drawn one), so that an atlas knows without drawing whether it is looking at the same set.
 """
 
 from __future__ import annotations
