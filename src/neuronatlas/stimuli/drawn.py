@@ -45,7 +45,7 @@ UNIFORM = {
 
 
 def vision_science() -> StimulusSet:
-    """All of them, 336 in seven families; the label is the family, the name says the rest."""
+    """All of them, 321 in seven families; the label is the family, the name says the rest."""
     return StimulusSet(
         (*_gratings(), *_checkerboards(), *_curves(), *_edges(), *_bars(), *_noises(), *_uniform_fields())
     )
@@ -91,7 +91,7 @@ def _curves() -> list[Stimulus]:
 
 
 def _edges() -> list[Stimulus]:
-    return [_stimulus(f"edge/orientation={angle:03d}", partial(edge, angle)) for angle in range(0, 360, 24)]
+    return [_stimulus(f"edge/orientation={angle:03d}", partial(edge, angle)) for angle in range(0, 360, 30)]
 
 
 def _bars() -> list[Stimulus]:
@@ -99,7 +99,7 @@ def _bars() -> list[Stimulus]:
         _stimulus(f"bar/orientation={angle:03d}/width={width:.2f}/{word}", partial(bar, angle, width, sign))
         for word, sign in (("bright", 1.0), ("dark", -1.0))
         for width in (0.05, 0.15)
-        for angle in range(0, 180, 22)
+        for angle in range(0, 180, 30)
     ]
 
 
