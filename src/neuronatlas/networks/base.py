@@ -115,7 +115,7 @@ class Network(ABC):
     def check(self, unit: Unit) -> Unit:
         """The unit, when the network has it; raises `UnknownName` or `WrongInput`."""
         layer = self.layer(unit.layer)
-        if unit.index >= layer.units:
+        if not 0 <= unit.index < layer.units:
             message = f"unit {unit} is out of range: layer {layer.name!r} has units 0 to {layer.units - 1}"
             raise WrongInput(message)
         if unit.position is not None:
@@ -125,7 +125,7 @@ class Network(ABC):
                 )
                 raise WrongInput(message)
             height, width = layer.shape[1:]
-            if unit.position[0] >= height or unit.position[1] >= width:
+            if not (0 <= unit.position[0] < height and 0 <= unit.position[1] < width):
                 message = f"unit {unit} lies outside the map of layer {layer.name!r}, {height} x {width} positions"
                 raise WrongInput(message)
         return unit

@@ -2,8 +2,8 @@
 
 A module is a layer when its output is a tensor with a batch and a unit axis. Modules with children count as well (the
 convolutions of some networks hold a padding module). The k-th call of a module that runs several times is ``name#k``;
-a tensor inside a tuple or dict output is ``name.PATH``. What only passes its input on (identity, dropout at rest,
-padding, flattening) is no layer.
+a tensor inside a tuple or dict output is ``name.PATH`` (``name#k.PATH`` where a submodule has that name). What only
+passes its input on (identity, dropout at rest, padding, flattening) is no layer.
 """
 
 from __future__ import annotations
@@ -68,8 +68,10 @@ class TorchNetwork(Network):
         for seen in found:
             once = watches[seen.name].calls == 1
             name = self._rename(seen.address.replace("#0", "", 1) if once else seen.address)
-            if seen.output is None:
-                unusable[name] = seen.reason
+            if name in layers or name in unusable:
+                name = seen.address
+            if seen.output is None or len(seen.output) != 1:
+                unusable[name] = seen.reason or _odd(seen.output, "whose first axis is not the pictures")
                 continue
             shape = tuple(seen.output.shape[1:])
             layers[name] = Layer(name, _kind(seen.module), shape[1 if len(shape) == 2 else 0], shape)
@@ -237,15 +239,23 @@ class _Watch:
         self.calls += 1
         given = inputs[0] if inputs and isinstance(inputs[0], Tensor) else None
         for path, leaf in pytree.tree_flatten_with_path(output)[0]:
-            place = address + "".join(f".{getattr(key, 'key', getattr(key, 'idx', key))}" for key in path)
+            place = address + "".join(f".{_step(key)}" for key in path)
             if not isinstance(leaf, Tensor):
                 reason = f"its output is a {type(leaf).__name__}, not a tensor"
                 self.report(_Seen(self.name, module, place, None, given, reason))
             elif leaf.ndim not in (2, 3, 4) or not leaf.is_floating_point():
-                reason = f"its output has shape {tuple(leaf.shape)} and type {leaf.dtype}, not (batch, units, ...)"
-                self.report(_Seen(self.name, module, place, None, given, reason))
+                self.report(_Seen(self.name, module, place, None, given, _odd(leaf, "not (batch, units, ...)")))
             elif getattr(module, "inplace", False) or not any(leaf is value for value in inputs):
                 self.report(_Seen(self.name, module, place, leaf, given))
+
+
+def _step(key: object) -> object:
+    """What one step of a path through nested outputs is called: a key, an index or a field."""
+    return next((getattr(key, kind) for kind in ("key", "idx", "name") if hasattr(key, kind)), key)
+
+
+def _odd(output: Tensor | None, fault: str) -> str:
+    return "" if output is None else f"its output has shape {tuple(output.shape)} and type {output.dtype}, {fault}"
 
 
 def _awake(output: Tensor, given: Tensor) -> Tensor:
@@ -254,7 +264,7 @@ def _awake(output: Tensor, given: Tensor) -> Tensor:
     Without it a unit that the first noise does not excite would never be reached (Lucid's redirected ReLU has the
     same end: lucid/misc/redirected_relu_grad.py).
     """
-    axes = tuple(range(2, output.ndim))
+    axes = (1,) if output.ndim == 3 else tuple(range(2, output.ndim))
     silent = (output <= 0).all(axes, keepdim=True) if axes else output <= 0
     return output + (given - given.detach()) * silent
 
