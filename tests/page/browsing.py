@@ -79,7 +79,14 @@ class Visit:
 
 @contextmanager
 def visit(
-    browser: Browser, base: str, *, start: str = "", width: int = 1280, height: int = 800, dark: bool = False
+    browser: Browser,
+    base: str,
+    *,
+    start: str = "",
+    query: str = "",
+    width: int = 1280,
+    height: int = 800,
+    dark: bool = False,
 ) -> Iterator[Visit]:
     """Open a page and wait until it has drawn; at the end check that it kept to its folder and made no complaint."""
     context = browser.new_context(
@@ -100,7 +107,7 @@ def visit(
         lambda message: opened.complaints.append(message.text) if message.type == "error" else None,
     )
     try:
-        page.goto(base + "index.html" + start)
+        page.goto(base + "index.html" + query + start)
         opened.wait("atlas && (atlas.drawn > 0 || atlas.place === 'layer' || location.hash.includes('view=list'))")
         yield opened
         opened.check()

@@ -10,10 +10,12 @@ import pytest
 from tests.page.synthetic import HOSTILE_LAYER, HOSTILE_STIMULUS
 
 pytestmark = pytest.mark.page
+both = pytest.mark.parametrize("query", ["?renderer=webgl", "?renderer=canvas"], ids=["webgl", "canvas"])
 
 
-def test_zooming_turns_dots_into_pictures(open_page):
-    with open_page() as visit:
+@both
+def test_zooming_turns_dots_into_pictures(open_page, query):
+    with open_page(query=query) as visit:
         assert visit.state("thumbnails") == []
         visit.page.mouse.move(*visit.where("features.0:14"))
         for _ in range(12):
@@ -55,8 +57,9 @@ def test_dragging_moves_the_map(open_page):
         assert visit.state("place") == "map", "a drag is not a click"
 
 
-def test_hovering_shows_a_card_and_clicking_opens_the_unit(open_page):
-    with open_page() as visit:
+@both
+def test_hovering_shows_a_card_and_clicking_opens_the_unit(open_page, query):
+    with open_page(query=query) as visit:
         visit.page.mouse.move(*visit.where("features.0:14"))
         visit.wait("atlas.hovered === 'features.0:14'")
         card = visit.page.locator("#hover")
@@ -81,8 +84,9 @@ def test_layers_can_be_hidden_and_the_link_says_which(open_page):
         assert visit.state("layers") == ["features.0", "head"]
 
 
-def test_a_stimulus_colours_the_map(open_page):
-    with open_page() as visit:
+@both
+def test_a_stimulus_colours_the_map(open_page, query):
+    with open_page(query=query) as visit:
         by_layer = visit.state("colours")
         visit.page.get_by_label("grating 030 deg").click()
         visit.wait("atlas.coloured && atlas.stimulus !== null")

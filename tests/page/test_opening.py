@@ -25,7 +25,7 @@ def spread(visit: browsing.Visit) -> int:
 
 
 def test_opens_by_double_click_and_keeps_to_its_folder(open_page):
-    with open_page() as visit:
+    with open_page(query="?renderer=webgl") as visit:
         assert visit.state("renderer") == "webgl"
         assert visit.state("units") == 300
         assert visit.state("dots") == 296, "the four constant units have no place"
@@ -44,7 +44,7 @@ def test_opens_from_a_server(chromium, site):
 def test_without_webgl_the_map_is_drawn_on_a_canvas(open_page, chromium_without_webgl):
     with open_page(browser=chromium_without_webgl) as visit:
         assert visit.state("renderer") == "canvas"
-        assert "No WebGL" in visit.page.locator(".notice").inner_text()
+        assert "No graphics card" in visit.page.locator(".notice").inner_text()
         assert spread(visit) > 50
         left, top = visit.where("features.0:14")
         visit.page.mouse.move(left, top)
@@ -57,8 +57,22 @@ def test_without_webgl_the_map_is_drawn_on_a_canvas(open_page, chromium_without_
         visit.wait("atlas.unit === 'features.0:14'")
 
 
+def test_an_imitated_graphics_card_is_not_used_unless_asked_for(open_page):
+    with open_page(query="") as plain, open_page(query="?renderer=webgl") as asked:
+        assert plain.state("renderer") == "canvas", "a processor that imitates a card is slower than a plain canvas"
+        assert asked.state("renderer") == "webgl"
+        assert plain.state("colours") == asked.state("colours")
+        for visit in (plain, asked):
+            left, top = visit.where("head:3")
+            visit.page.mouse.move(left, top)
+            visit.page.wait_for_timeout(150)
+        pictures = [visit.page.locator("#stage").screenshot() for visit in (plain, asked)]
+        first, second = (np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"), float) for picture in pictures)
+        assert np.abs(first - second)[60:, 200:-100].mean() < 2, "both draw the same map"
+
+
 def test_a_lost_graphics_card_is_survived(open_page):
-    with open_page() as visit:
+    with open_page(query="?renderer=webgl") as visit:
         visit.page.evaluate(
             "document.querySelector('canvas.drawing').getContext('webgl2').getExtension('WEBGL_lose_context').loseContext()"
         )

@@ -109,8 +109,8 @@ function problems(app: App): void {
 function notice(renderer: "webgl" | "canvas" | "none"): void {
   document.querySelector("#stage .notice")?.remove();
   if (renderer === "webgl") return;
-  byId("stage").append(h("p", { class: "over notice" },
-    renderer === "canvas" ? "No WebGL here: drawn on a plain canvas." : "No canvas here: see the table."));
+  byId("stage").append(h("p", { class: "notice" },
+    renderer === "canvas" ? "No graphics card here (WebGL): drawn by the processor." : "No canvas here: see the table."));
 }
 
 function describe(app: App): void {

@@ -1,17 +1,19 @@
-/** The map where there is no WebGL: the same frame on a plain canvas. */
+/** The map where there is no WebGL, or only a slow imitation of it: the same frame on a plain canvas. */
 
 import type { Sheet } from "../data";
 import { css } from "../palette";
 import { toScreen } from "./camera";
 import type { Frame, Renderer, Thumbnail } from "./frame";
+import { stampDots } from "./stamp";
 
 export function canvasRenderer(parent: HTMLElement): Renderer | null {
   const canvas = document.createElement("canvas");
   canvas.className = "drawing";
   canvas.setAttribute("aria-hidden", "true");
-  const context = canvas.getContext("2d");
+  const context = canvas.getContext("2d", { alpha: false });
   if (!context) return null;
   parent.append(canvas);
+  let image = new ImageData(1, 1);
   const cells = new Map<number, { sheet: Sheet; place: number }>();
 
   const thumbnail = (frame: Frame, item: Thumbnail): void => {
@@ -40,8 +42,10 @@ export function canvasRenderer(parent: HTMLElement): Renderer | null {
       const ratio = Math.min(devicePixelRatio || 1, 2);
       const [width, height] = [Math.round(frame.width * ratio), Math.round(frame.height * ratio)];
       if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
+      if (image.width !== width || image.height !== height) image = new ImageData(width, height);
+      stampDots(image, frame, frame.ground, ratio);
+      context.putImageData(image, 0, 0);
       context.setTransform(ratio, 0, 0, ratio, 0, 0);
-      context.clearRect(0, 0, frame.width, frame.height);
       for (const link of frame.links) {
         context.strokeStyle = css(frame.accent, link.alpha);
         context.lineWidth = 1.5;
@@ -50,7 +54,6 @@ export function canvasRenderer(parent: HTMLElement): Renderer | null {
         context.lineTo(...toScreen(frame.camera, frame, ...link.to));
         context.stroke();
       }
-      drawDots(context, frame);
       for (const item of frame.thumbnails) thumbnail(frame, item);
       context.strokeStyle = css(frame.accent);
       context.lineWidth = 2.5;
@@ -62,20 +65,4 @@ export function canvasRenderer(parent: HTMLElement): Renderer | null {
       }
     },
   };
-}
-
-function drawDots(context: CanvasRenderingContext2D, frame: Frame): void {
-  const { dots, radius } = frame;
-  context.strokeStyle = css(frame.outline, 0.35);
-  context.lineWidth = 1;
-  for (let k = 0; k < dots.units.length; k++) {
-    const [left, top] = toScreen(frame.camera, frame, dots.positions[2 * k], dots.positions[2 * k + 1]);
-    if (left < -9 || top < -9 || left > frame.width + 9 || top > frame.height + 9) continue;
-    const [r, g, b, a] = dots.colours.subarray(4 * k, 4 * k + 4);
-    context.fillStyle = `rgb(${r} ${g} ${b} / ${a / 255})`;
-    context.beginPath();
-    context.arc(left, top, radius, 0, 7);
-    context.fill();
-    if (radius > 2.5) context.stroke();
-  }
 }

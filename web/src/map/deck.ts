@@ -1,4 +1,4 @@
-/** The map on the graphics card, by deck.gl. Throws where there is no WebGL 2. */
+/** The map on the graphics card, by deck.gl. */
 
 import { Deck, OrthographicView } from "@deck.gl/core";
 import { IconLayer, LineLayer, ScatterplotLayer } from "@deck.gl/layers";
@@ -10,9 +10,22 @@ interface Atlas {
   mapping: Record<string, { x: number; y: number; width: number; height: number }>;
 }
 
-/** `lost` is called once when the graphics card is gone, at the start or later. */
+/**
+ * Whether WebGL 2 is here and worth using: a processor that imitates a graphics card is slower than a plain canvas.
+ * `?renderer=webgl` in the page's address takes the imitation too, `?renderer=canvas` takes no WebGL at all.
+ */
+export function hasWebGL(): boolean {
+  const wish = new URLSearchParams(location.search).get("renderer");
+  const context = document.createElement("canvas").getContext("webgl2", { failIfMajorPerformanceCaveat: wish !== "webgl" });
+  if (!context || wish === "canvas") return false;
+  const names = context.getExtension("WEBGL_debug_renderer_info");
+  const card = String(context.getParameter(names ? names.UNMASKED_RENDERER_WEBGL : context.RENDERER));
+  context.getExtension("WEBGL_lose_context")?.loseContext();
+  return wish === "webgl" || !/swiftshader|llvmpipe|softpipe|software|basic render/i.test(card);
+}
+
+/** `lost` is called when the graphics card is gone, at the start or later. */
 export function deckRenderer(parent: HTMLElement, lost: () => void): Renderer {
-  if (!document.createElement("canvas").getContext("webgl2")) throw new Error("no WebGL 2");
   const canvas = document.createElement("canvas");
   canvas.className = "drawing";
   canvas.setAttribute("aria-hidden", "true");
@@ -27,6 +40,8 @@ export function deckRenderer(parent: HTMLElement, lost: () => void): Renderer {
     views: new OrthographicView({ id: "map", flipY: false }),
     initialViewState: { target: [0, 0, 0], zoom: 0 },
     controller: false,
+    // Dots and pictures smooth their own edges, so the card need not draw every pixel four times.
+    deviceProps: { type: "webgl", webgl: { antialias: false, powerPreference: "high-performance" } },
     layers: [],
     onError: (error) => {
       console.warn(error);

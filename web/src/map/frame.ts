@@ -46,6 +46,8 @@ export interface Frame {
   /** A hairline around each dot, so that none melts into the background. */
   outline: Rgb;
   accent: Rgb;
+  /** What lies behind everything. */
+  ground: Rgb;
   thumbnails: Thumbnail[];
   rings: Ring[];
   links: Link[];

@@ -7,7 +7,7 @@ import { isDark, onTheme, reducedMotion } from "../theme";
 import { between, fit, pan, toMap, toScreen, zoomAt, type Camera, type Size } from "./camera";
 import { canvasRenderer } from "./canvas";
 import { colourDots, shownUnits } from "./colours";
-import { deckRenderer } from "./deck";
+import { deckRenderer, hasWebGL } from "./deck";
 import type { Dots, Frame, Link, Renderer, Ring, Thumbnail } from "./frame";
 import { listen } from "./gestures";
 import { Grid } from "./grid";
@@ -107,14 +107,16 @@ export class MapView {
   }
 
   private chooseRenderer(): void {
-    try {
-      this.setRenderer(deckRenderer(this.surface, () => {
-        this.renderer?.destroy();
-        this.setRenderer(canvasRenderer(this.surface));
-      }));
-    } catch {
+    const plain = (): void => {
+      this.renderer?.destroy();
       this.surface.replaceChildren();
       this.setRenderer(canvasRenderer(this.surface));
+    };
+    if (!hasWebGL()) return plain();
+    try {
+      this.setRenderer(deckRenderer(this.surface, plain));
+    } catch {
+      plain();
     }
   }
 
@@ -250,6 +252,7 @@ export class MapView {
       radius: Math.min(Math.max(crowd * 0.16, 1.6), 5.5) * 2 ** Math.min(Math.max(beyond * 0.3, -0.3), 0.8),
       outline: dark ? [235, 240, 248] : [20, 26, 34],
       accent,
+      ground: dark ? [14, 17, 22] : [246, 247, 249],
     };
     renderer?.draw(frame);
     this.onDrawn();

@@ -65,7 +65,7 @@ function legend(app: App): HTMLElement {
 function strip(app: App, stimulus: number): HTMLElement[] {
   const units = app.atlas.excited(stimulus);
   if (!units.length) return [];
-  return [h("div", { class: "strip", role: "group", "aria-label": "Rendered units that it excites most" },
+  return [h("p", { class: "note" }, "Excites most, of the rendered units"), h("div", { class: "strip", role: "group", "aria-label": "Rendered units that it excites most" },
     ...units.map((unit) => {
       const address = app.atlas.address(unit);
       return h("a", {

@@ -118,15 +118,30 @@ function neighbours(app: App, detail: Detail): HTMLElement {
     return h("a", {
       class: "tile", href: app.link({ place: { at: "unit", unit } }), title: address,
       "aria-label": `${address}, correlation ${number(correlation)}`,
-    }, unitPicture(app, unit, false), h("span", { class: "name" }, swatch(app, atlas.layerOf[unit]), h("bdi", {}, short(address))),
+    }, likeness(app, unit), h("span", { class: "name" }, swatch(app, atlas.layerOf[unit]),
+      h("bdi", {}, atlas.layers[atlas.layerOf[unit]].name), h("span", {}, tail(address))),
     h("span", { class: "value" }, correlation.toFixed(2).replace("-", "−")));
   })));
   return section;
 }
 
-/** The end of an address says more than its start. */
-function short(address: string): string {
-  return address.length > 14 ? `…${address.slice(-13)}` : address;
+/** The picture of a unit, or in a dashed frame the stimulus that it likes best. */
+function likeness(app: App, unit: number): HTMLElement {
+  const picture = unitPicture(app, unit, false);
+  if (app.atlas.isPictured(unit)) return picture;
+  app.atlas.detail(unit).then(({ best }) => {
+    if (!best.length) return;
+    const image = stimulusPicture(app, best[0].stimulus);
+    image.className = "stand-in";
+    image.title = `Not rendered; its best stimulus is ${app.atlas.stimuli[best[0].stimulus].name}`;
+    picture.replaceWith(image);
+  }, () => undefined);
+  return picture;
+}
+
+/** The part of an address that tells units of one layer apart; it is never cut off. */
+function tail(address: string): string {
+  return address.slice(address.lastIndexOf(":"));
 }
 
 function wrap(drawing: SVGElement): HTMLElement {
