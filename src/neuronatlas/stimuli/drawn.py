@@ -186,7 +186,7 @@ def _axes(orientation: float, size: int) -> tuple[Pattern, Pattern]:
     return y * np.cos(angle) - x * np.sin(angle), x * np.cos(angle) + y * np.sin(angle)
 
 
-def _pixels(samples: Pattern) -> Pattern:
+def _pixels(samples: Pattern) -> Float64[np.ndarray, "size size"]:
     """The mean of the samples of each pixel."""
     size = samples.shape[0] // SAMPLES
     return samples.reshape(size, SAMPLES, size, SAMPLES).mean((1, 3))
