@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from tests.networks import models
 
 from neuronatlas.errors import UnknownName, WrongInput
 from neuronatlas.networks import InputSpec, as_network
 from neuronatlas.networks.base import pool
 from neuronatlas.units import Unit
-from tests.networks import models
 
 
 def test_unknown_layer_names_the_nearest() -> None:
@@ -59,7 +59,7 @@ def test_normalisation_is_per_channel() -> None:
 def test_as_network_asks_for_what_it_needs() -> None:
     with pytest.raises(WrongInput, match="normalise is missing: give"):
         as_network(models.plain())
-    with pytest.raises(WrongInput, match="a torch.nn.Module is expected"):
+    with pytest.raises(WrongInput, match=r"a torch\.nn\.Module is expected"):
         as_network("resnet50", normalise=models.PLAIN)
     with pytest.raises(WrongInput, match="must be a mean and a positive std"):
         as_network(models.plain(), normalise=((0.0, 0.0, 0.0), (1.0, 0.0, 1.0)))

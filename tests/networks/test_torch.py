@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 import torch
+from tests.networks import models
 from torch import Tensor, nn
 
 from neuronatlas.errors import NeuronAtlasError, WrongInput
 from neuronatlas.networks.torch import TorchNetwork
-from tests.networks import models
 
 
 def hooks_left(module: nn.Module) -> int:
@@ -62,7 +62,10 @@ def test_m3_nothing_is_left_behind_after_an_exception() -> None:
     module.train()
     module[0][0].weight.requires_grad_(False)
     learning = [weight.requires_grad for weight in module.parameters()]
-    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"), network.capture(["2.3", "1"], wake=True) as run:
+    with (
+        pytest.raises(RuntimeError, match="shapes cannot be multiplied"),
+        network.capture(["2.3", "1"], wake=True) as run,
+    ):
         assert not any(weight.requires_grad for weight in module.parameters())
         assert not any(part.training for part in module.modules())
         assert not module[1].inplace
@@ -102,7 +105,7 @@ def test_m5_calls_of_a_shared_module_are_numbered() -> None:
     assert list(seen) == ["rectifier#1", "rectifier#0"]
 
 
-Pair = namedtuple("Pair", "low high")  # noqa: PYI024
+Pair = namedtuple("Pair", "low high")
 
 
 class Giving(nn.Module):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.nn.utils.parametrize import is_parametrized
 
 
 def fold_batch_norms(module: nn.Module, image: Tensor, *, keep: str) -> int:
@@ -44,7 +45,9 @@ def fold_batch_norms(module: nn.Module, image: Tensor, *, keep: str) -> int:
     folded = 0
     for before, convolution, after, norm in pairs:
         once = calls[before] == calls[after] == 1
-        if before == keep or not once or norm.running_mean is None or norm.running_var is None:
+        if before == keep or not once or is_parametrized(convolution):
+            continue
+        if norm.running_mean is None or norm.running_var is None:
             continue
         convolution.weight, convolution.bias = fuse_conv_bn_weights(
             convolution.weight, convolution.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias

@@ -154,22 +154,26 @@ class TorchNetwork(Network):
 
         NaN passes every convolution, normalisation, pooling and ReLU, and stays out of what does not see it. Were the
         columns up to p NaN, the middle of the layer would be NaN from its first column on; so both ends of its field
-        are found by bisection, all layers together.
+        are found by bisection, all layers together. Where NaN does not pass, the answer is the input's width.
         """
-        width = self.input.size[1]
-        ends = {name: [(-1, width - 1), (-1, width - 1)] for name in layers if len(self.layer(name).shape) == 3}
-        while True:
-            open_ends = {(low + high) // 2 for pair in ends.values() for low, high in pair if high - low > 1}
-            if not open_ends:
-                break
-            for side in (0, 1):
-                hits = self._spread(list(ends), sorted(open_ends), mirrored=bool(side))
-                for name, pair in ends.items():
-                    for middle in sorted(open_ends):
-                        low, high = pair[side]
-                        if low < middle < high:
-                            pair[side] = (low, middle) if hits[name, middle] else (middle, high)
-        return {name: width - ends[name][0][1] - ends[name][1][1] if name in ends else width for name in layers}
+        names, width = list(layers), self.input.size[1]
+        maps = [name for name in names if len(self.layer(name).shape) == 3]
+        first, last = self._first_seen(maps, mirrored=False), self._first_seen(maps, mirrored=True)
+        fields = {name: width - first[name] - last[name] for name in maps}
+        return {name: fields[name] if fields.get(name, 0) > 0 else width for name in names}
+
+    def _first_seen(self, layers: list[str], *, mirrored: bool) -> dict[str, int]:
+        """The first column that the middle of each layer sees, counted from the left, or from the right if mirrored.
+
+        The last one where it sees none, as of a function that hides NaN.
+        """
+        ends = dict.fromkeys(layers, (-1, self.input.size[1] - 1))
+        while unsure := {name: (low + high) // 2 for name, (low, high) in ends.items() if high - low > 1}:
+            hits = self._spread(list(unsure), sorted(set(unsure.values())), mirrored=mirrored)
+            for name, middle in unsure.items():
+                low, high = ends[name]
+                ends[name] = (low, middle) if hits[name, middle] else (middle, high)
+        return {name: high for name, (_, high) in ends.items()}
 
     def _spread(self, layers: list[str], columns: list[int], *, mirrored: bool) -> dict[tuple[str, int], bool]:
         """Is the middle of each layer NaN when the input is, up to each of these columns (from the right if mirrored)?"""
@@ -186,7 +190,10 @@ class TorchNetwork(Network):
     def accelerated(self, layer: str) -> TorchNetwork:
         """A copy with its batch norms folded into the convolutions before them, never across ``layer``."""
         target = self._table[2][self.layer(layer).name].split("#")[0]
-        twin = copy.deepcopy(self.module)
+        try:
+            twin = copy.deepcopy(self.module)
+        except (RuntimeError, TypeError):  # it holds a tensor with a past, or a handle on something
+            return self
         with _frozen(twin), torch.no_grad():
             fold_batch_norms(twin, self.input.normalise(self._blank()), keep=target)
         twin.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -1,0 +1,135 @@
+"""The accelerated network equals the given one up to its layer, or is the given one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tests.networks import models
+from torch import Tensor, nn
+
+from neuronatlas.networks.torch import TorchNetwork
+
+
+def batch_norms(network: TorchNetwork) -> int:
+    return sum(isinstance(part, nn.BatchNorm2d) for part in network.module.modules())
+
+
+def both(network: TorchNetwork, layer: str, size: int) -> tuple[TorchNetwork, Tensor, Tensor]:
+    fast = network.accelerated(layer)
+    assert isinstance(fast, TorchNetwork)
+    images = torch.rand((3, 3, size, size), generator=torch.Generator().manual_seed(5))
+    with torch.no_grad(), network.capture([layer]) as slow_run, fast.capture([layer]) as fast_run:
+        return fast, slow_run(images)[layer], fast_run(images)[layer]
+
+
+@pytest.mark.parametrize(
+    ("layer", "left"),
+    [("blocks.2", 0), ("blocks.4.depthwise_conv", 1), ("blocks.6.bn1", 0), ("blocks.9.swish#1", 0), ("fc", 0)],
+)
+def test_equal_within_rounding_at_every_kind_of_layer(layer: str, left: int) -> None:
+    network = models.efficientnet()
+    fast, slow, quick = both(network, layer, 96)
+    assert fast is not network
+    assert batch_norms(fast) == left  # only that after a convolution which is itself the target
+    assert batch_norms(network) == 49
+    torch.testing.assert_close(quick, slow, rtol=1e-4, atol=2e-5 * float(slow.abs().max()))
+
+
+def test_gradients_are_equal_too() -> None:
+    network = models.wrap(models.plain(), 32)
+    fast = network.accelerated("5")
+    found = []
+    for one in (network, fast):
+        images = torch.rand((2, 3, 32, 32), generator=torch.Generator().manual_seed(5)).requires_grad_(True)
+        with one.capture(["5"]) as run:
+            found.append(torch.autograd.grad(run(images)["5"].square().sum(), images)[0])
+    assert fast is not network
+    torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-5)
+
+
+class Twice(nn.Module):
+    """Uses the convolution's output before and after its batch norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution, self.norm, self.last = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 1)
+        models.seeded(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.convolution(x)
+        return self.last(x + self.norm(x))
+
+
+class Scaled(nn.Conv2d):
+    """A convolution that uses its weights in a way of its own."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * 3 + 1
+
+
+def test_refused_exactly_when_a_convolution_is_used_twice() -> None:
+    network = models.wrap(Twice())
+    assert network.accelerated("last") is network
+    assert network.accelerated("convolution") is not network  # the fold lies behind the target
+
+
+def test_refused_when_a_convolution_has_its_own_ways() -> None:
+    network = models.wrap(models.seeded(nn.Sequential(Scaled(3, 4, 3), nn.BatchNorm2d(4))))
+    assert network.accelerated("1") is network
+
+
+@pytest.mark.parametrize("norm", ["weight_norm", "spectral_norm"])
+def test_reparametrised_weights_are_no_obstacle(norm: str) -> None:
+    parametrise = getattr(nn.utils.parametrizations, norm)
+    module = models.seeded(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4)))
+    parametrise(module[0])  # type: ignore[index]
+    fast, slow, quick = both(models.wrap(module), "3", 32)
+    torch.testing.assert_close(quick, slow, rtol=1e-4, atol=1e-5)
+    assert batch_norms(fast) == 1  # the plain one is folded
+
+
+def test_a_module_that_cannot_be_copied_is_used_as_it_is() -> None:
+    module = models.plain()
+    module.cache = torch.ones(1, requires_grad=True) * 2  # type: ignore[assignment]  # Python cannot copy its past
+    network = models.wrap(module)
+    assert network.accelerated("5") is network
+
+
+def test_batch_norms_without_statistics_or_weights() -> None:
+    module = nn.Sequential(
+        nn.Conv2d(3, 4, 3),
+        nn.BatchNorm2d(4, affine=False),
+        nn.Conv2d(4, 4, 3),
+        nn.BatchNorm2d(4, track_running_stats=False),
+    )
+    with torch.no_grad():
+        module[1].running_mean += 0.3  # type: ignore[operator]
+    fast, slow, quick = both(models.wrap(module), "3", 32)
+    torch.testing.assert_close(quick, slow, rtol=1e-4, atol=1e-4)
+    assert batch_norms(fast) == 1  # the one without statistics
+
+
+def test_a_shared_convolution_is_left_alone() -> None:
+    class Again(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.convolution, self.one, self.two = nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3), nn.BatchNorm2d(3)
+            models.seeded(self)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.two(self.convolution(self.one(self.convolution(x))))
+
+    fast, slow, quick = both(models.wrap(Again()), "two", 32)
+    torch.testing.assert_close(quick, slow, rtol=1e-4, atol=1e-5)
+    assert batch_norms(fast) == 2
+
+
+def test_the_network_given_is_not_changed() -> None:
+    module = models.plain()
+    network = models.wrap(module)
+    module.train()
+    before = network.fingerprint
+    formats = [weight.stride() for weight in module.parameters()]
+    assert network.accelerated("5") is not network
+    assert models.wrap(module).fingerprint == before
+    assert [weight.stride() for weight in module.parameters()] == formats
