@@ -1,0 +1,76 @@
+"""What a response map draws, worked out one unit, one pixel at a time, or by scipy."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy.interpolate import griddata
+from scipy.spatial import ConvexHull
+
+
+def quantile(values: list[float], share: float) -> float:
+    """The value below which ``share`` of the sorted values lie, in a straight line between the two around it."""
+    values = sorted(values)
+    place = share * (len(values) - 1)
+    below = math.floor(place)
+    above = min(below + 1, len(values) - 1)
+    return values[below] + (place - below) * (values[above] - values[below])
+
+
+def ends(column: np.ndarray, scale: str) -> tuple[float, float]:
+    """The least and the greatest response of a unit that its colours tell apart."""
+    finite = [float(value) for value in column if np.isfinite(value)]
+    if scale == "percentile":
+        low, high = quantile(finite, 0.01), quantile(finite, 0.99)
+        if high > low:
+            return low, high
+    return min(finite), max(finite)
+
+
+def normalise(fitted: np.ndarray, shown: np.ndarray, scale: str) -> np.ndarray:
+    """Each unit's responses to what is ``shown``, put from 0 to 1 one by one and then averaged."""
+    result = []
+    for unit in range(fitted.shape[1]):
+        low, high = ends(fitted[:, unit], scale)
+        known = [float(value) for value in shown[:, unit] if np.isfinite(value)]
+        levels = [min(max((value - low) / (high - low), 0.0), 1.0) for value in known] if high > low else []
+        result.append(sum(levels) / len(levels) if levels else math.nan)
+    return np.array(result)
+
+
+def circle(positions: np.ndarray) -> np.ndarray:
+    """Neural-response-map's projection, unit by unit, but reading from a frozen copy."""
+    frozen = [(float(x), float(y)) for x, y in positions]
+    sectors = [round(math.atan2(y, x) / (2 * math.pi) * 100) % 100 for x, y in frozen]
+    result = []
+    for (x, y), sector in zip(frozen, sectors, strict=True):
+        peers = [place for place, other in zip(frozen, sectors, strict=True) if other == sector]
+        length = math.hypot(max(abs(peer[0]) for peer in peers), max(abs(peer[1]) for peer in peers))
+        result.append((x / length, y / length) if length else (x, y))
+    return np.array(result)
+
+
+def pixels(resolution: int) -> np.ndarray:
+    """The place of each pixel of a picture, row 0 lowest."""
+    steps = [-1.0 + 2.0 * step / (resolution - 1) for step in range(resolution)]
+    return np.array([(x, y) for y in steps for x in steps])
+
+
+def outside(positions: np.ndarray, resolution: int, margin: float) -> np.ndarray:
+    """How each pixel lies to the convex hull: 1 outside, 0 inside, NaN within ``margin`` of its edge."""
+    hull = ConvexHull(positions)
+    distance = (pixels(resolution) @ hull.equations[:, :2].T + hull.equations[:, 2]).max(axis=1)
+    side = np.where(distance > 0, 1.0, 0.0)
+    side[np.abs(distance) < margin] = np.nan
+    return side.reshape(resolution, resolution)
+
+
+def picture(positions: np.ndarray, values: np.ndarray, method: str, resolution: int) -> np.ndarray:
+    """The picture by scipy's ``griddata``; "nearest" is blank where "linear" is."""
+    places = pixels(resolution)
+    linear = griddata(positions, values, places, method="linear")
+    if method == "nearest":
+        inside = ~np.isnan(griddata(positions, np.zeros(len(positions)), places, method="linear"))
+        linear = np.where(inside, griddata(positions, values, places, method="nearest"), np.nan)
+    return linear.reshape(resolution, resolution)
