@@ -24,7 +24,7 @@ DECIDES = ("pyproject.toml", "constraints.txt", "hatch_build.py", "README.md", "
 
 def main(words: list[str]) -> int:
     """Run what was asked for and return its exit code."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - this is what an older one runs into
         return fail(f"Python 3.11 or later is needed; this is {sys.version.split()[0]} ({sys.executable})")
     if not words or words[0] not in ("demo", "test"):
         say(str(__doc__).strip())
@@ -70,7 +70,7 @@ def works() -> bool:
     """Is there a ``.venv`` whose Python and pip run? An interrupted one may have neither."""
     if not PYTHON.exists():
         return False
-    check = [str(PYTHON), "-c", "import pip, sys; sys.exit(sys.version_info[:2] != (%d, %d))" % sys.version_info[:2]]
+    check = [str(PYTHON), "-c", f"import pip, sys; sys.exit(sys.version_info[:2] != {tuple(sys.version_info[:2])})"]
     return subprocess.run(check, capture_output=True, check=False).returncode == 0
 
 

@@ -18,7 +18,13 @@ from neuronatlas.view.scene import scene_of
 
 IMAGES = Path(__file__).parent / "images"
 LAYERS = ("blocks.1", "blocks.7", "head_bn")
-ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+)
 
 
 def main(folder: Path) -> None:
