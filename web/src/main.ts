@@ -23,7 +23,7 @@ function start(): void {
   const app = new App(readOverview());
   document.title = `${app.atlas.title} · Neuron Atlas`;
   byId("brand").append(h("span", { class: "mark", "aria-hidden": "true" }, h("i"), h("i"), h("i")),
-    h("span", { class: "title" }, app.atlas.title));
+    h("h1", { class: "title" }, app.atlas.title));
   side(app);
   const map = new MapView(app, byId("stage"), byId("surface"));
   const table = tableView(app, () => map.renderer === null);

@@ -43,6 +43,9 @@ export function deckRenderer(parent: HTMLElement, lost: () => void): Renderer {
     // Dots and pictures smooth their own edges, so the card need not draw every pixel four times.
     deviceProps: { type: "webgl", webgl: { antialias: false, powerPreference: "high-performance" } },
     layers: [],
+    onLoad: () => {
+      canvas.tabIndex = -1; // deck.gl made it focusable; the keyboard belongs to the element around it
+    },
     onError: (error) => {
       console.warn(error);
       lost();

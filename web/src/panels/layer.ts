@@ -88,7 +88,7 @@ function head(app: App, number: number): HTMLElement {
     h("div", {},
       h("p", { class: "crumbs" }, h("a", { href: app.link({ place: { at: "map" } }) }, "Map"), " / Layer ",
         `${number + 1} of ${layers.length}`),
-      h("h1", {}, swatch(app, number), h("span", { class: "address" }, layer.name)),
+      h("h2", {}, swatch(app, number), h("span", { class: "address" }, layer.name)),
       h("p", { class: "note" }, facts.join(" · "))),
     h("div", { class: "steps" }, beside(-1, "left", "Previous layer ([)"), beside(1, "right", "Next layer (])")));
 }
@@ -113,7 +113,7 @@ function fill(app: App, grid: HTMLElement, units: number[], codes: Uint8Array | 
     const words = share !== null ? `${Math.round(100 * share)}%` : Number.isFinite(score) ? number(score) : atlas.status(unit);
     return h("a", {
       class: "cell", href: app.link({ place: { at: "unit", unit } }), "data-unit": unit,
-      "aria-label": atlas.address(unit), title: Number.isFinite(score) ? `score ${number(score)}` : atlas.status(unit),
+      title: Number.isFinite(score) ? `score ${number(score)}` : atlas.status(unit),
     }, unitPicture(app, unit), h("span", { class: "under" }, h("b", {}, String(atlas.indexOf[unit])), h("span", {}, words)),
     share !== null && bar(share));
   }));
