@@ -85,7 +85,7 @@ def decode_picture(
 
     EXIF orientation is applied; a colour profile is converted to sRGB; transparent pixels are laid on ``background``
     (sRGB, mid grey by default); 16-bit grey is divided by 257; of several frames the first is taken. Floating-point
-    and 32-bit pictures have no white of their own: ``value_range`` gives the values of black and white.
+    and 32-bit pictures have no white of their own: ``value_range`` gives the values of black and white, also for 16 bits.
     """
     if ImageFile.LOAD_TRUNCATED_IMAGES:
         message = "PIL.ImageFile.LOAD_TRUNCATED_IMAGES is on, which makes up missing pixels: set it to False"
@@ -96,6 +96,7 @@ def decode_picture(
     try:
         with _open(data, notes) as image:
             image.load()
+            value_range = value_range or _own_range(image)
             pixels = _pixels(ImageOps.exif_transpose(image), notes, background, value_range)
             if getattr(image, "is_animated", False):
                 notes.append("the first of several frames")
@@ -192,7 +193,10 @@ def _pixels(
         transparent = image.info.get("transparency")
         if isinstance(transparent, int):
             alpha = (values != transparent)[..., None].astype(np.float64)
-        image = Image.fromarray(_to_bytes(values.astype(np.float64), _white(image, value_range)))
+        if value_range is None:
+            message = f"samples of kind {image.mode!r} have no white of their own; give value_range=(black, white)"
+            raise _Refused(message)
+        image = Image.fromarray(_to_bytes(values.astype(np.float64), value_range))
     elif image.has_transparency_data:
         profile = image.info.get("icc_profile")
         image = image.convert("RGBA")
@@ -207,14 +211,10 @@ def _pixels(
     return blended
 
 
-def _white(image: Image.Image, value_range: tuple[float, float] | None) -> tuple[float, float]:
-    """The values of black and white in a picture of more than 8 bits."""
-    if image.mode.startswith("I;16") or image.format in ("PNG", "PPM"):
-        return (0.0, 65535.0)
-    if value_range is None:
-        message = f"samples of kind {image.mode!r} have no white of their own; give value_range=(black, white)"
-        raise _Refused(message)
-    return value_range
+def _own_range(image: Image.Image) -> tuple[float, float] | None:
+    """The values of black and white of a 16-bit picture (those of PPM files Pillow holds as 32-bit ones)."""
+    sixteen = image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
+    return (0.0, 65535.0) if sixteen else None
 
 
 def _to_bytes(
