@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
+import shutil
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -145,6 +146,8 @@ def perform(job: Job, folder: str | Path, *, progress: Progress | None = None) -
                 done += _work(shard)
             if shards and progress is not None:
                 progress(kind, total, total)
+        for orphan in atlas.folder.glob(".site.*-*"):  # what a build left that was killed while it wrote the page
+            shutil.rmtree(orphan)
         page_of(atlas)
     return atlas
 

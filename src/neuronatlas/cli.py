@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -232,7 +233,8 @@ def view(
     index = page_of(Atlas.open(atlas))
     with serve(index.parent, port=port) as server:
         print(f"{server.address}   (Ctrl-C ends it)", flush=True)
-        server.wait()
+        with suppress(KeyboardInterrupt):
+            server.wait()
 
 
 @app.command()
