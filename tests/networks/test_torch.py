@@ -62,15 +62,17 @@ def test_m3_nothing_is_left_behind_after_an_exception() -> None:
     module.train()
     module[0][0].weight.requires_grad_(False)
     learning = [weight.requires_grad for weight in module.parameters()]
-    with (
-        pytest.raises(RuntimeError, match="shapes cannot be multiplied"),
-        network.capture(["2.3", "1"], wake=True) as run,
-    ):
-        assert not any(weight.requires_grad for weight in module.parameters())
-        assert not any(part.training for part in module.modules())
-        assert not module[1].inplace
-        assert hooks_left(module) == 2
-        run(torch.rand(1, 3, 40, 40))
+
+    def fail() -> None:
+        with network.capture(["2.3", "1"], wake=True) as run:
+            assert not any(weight.requires_grad for weight in module.parameters())
+            assert not any(part.training for part in module.modules())
+            assert not module[1].inplace
+            assert hooks_left(module) == 2
+            run(torch.rand(1, 3, 40, 40))
+
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        fail()
     assert hooks_left(module) == 0
     assert all(part.training for part in module.modules())
     assert [weight.requires_grad for weight in module.parameters()] == learning

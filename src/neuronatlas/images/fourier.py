@@ -41,8 +41,8 @@ class Fourier:
         spectrum = torch.view_as_complex(numbers) * self._scale(numbers)
         logits = torch.fft.irfft2(spectrum, s=(self.height, self.width), norm="ortho") / 4
         if self.contrast_cap is not None:
-            contrast = logits.square().mean((1, 2, 3), keepdim=True).sqrt()
-            logits = logits * self.contrast_cap / (contrast**4 + self.contrast_cap**4) ** 0.25
+            power = logits.square().mean((1, 2, 3), keepdim=True)  # z squared: a root has no slope at nothing
+            logits = logits * self.contrast_cap / (power**2 + self.contrast_cap**4) ** 0.25
         return to_rgb(logits).sigmoid()
 
     def _scale(self, like: Tensor) -> Tensor:

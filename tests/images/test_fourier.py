@@ -1,0 +1,81 @@
+"""The Fourier parametrisation against a sum over every frequency."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from tests.reference import fourier as slow
+
+from neuronatlas.images.fourier import Fourier
+
+
+def generators(*seeds: int) -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (7, 10), (9, 5), (1, 6), (6, 1)])
+@pytest.mark.parametrize("cap", [None, 0.3])
+def test_a_picture_is_the_sum_of_its_waves(
+    height: int, width: int, cap: float | None, rng: np.random.Generator
+) -> None:
+    numbers = rng.normal(size=(2, 3, height, width // 2 + 1, 2))
+    found = Fourier(height, width, contrast_cap=cap).image(torch.from_numpy(numbers))
+    for index in range(2):
+        expected = slow.picture(numbers[index], height, width, cap=cap)
+        np.testing.assert_allclose(found[index], expected, rtol=0, atol=1e-12)
+
+
+def test_many_at_once_are_those_made_one_by_one() -> None:
+    fourier = Fourier(20, 31, contrast_cap=1.5)
+    together = fourier.start(generators(3, 1, 4))
+    for index, seed in enumerate((3, 1, 4)):
+        alone = fourier.start(generators(seed))
+        assert torch.equal(alone[0], together[index])
+        assert torch.equal(fourier.image(alone)[0], fourier.image(together)[index])
+
+
+def test_the_start_is_random_numbers_of_the_spread_asked_for() -> None:
+    numbers = Fourier(64, 64, sd=0.02).start(generators(0))
+    assert numbers.shape == (1, 3, 64, 33, 2)
+    assert numbers.std() == pytest.approx(0.02, rel=0.02)
+    assert abs(float(numbers.mean())) < 0.001
+    assert not torch.equal(numbers, Fourier(64, 64, sd=0.02).start(generators(1)))
+
+
+def test_pictures_lie_in_0_to_1_and_start_grey() -> None:
+    fourier = Fourier(32, 24)
+    start = fourier.start(generators(0, 1))
+    assert fourier.image(start).sub(0.5).abs().max() < 0.2
+    wild = fourier.image(1000 * start)
+    assert wild.min() >= 0
+    assert wild.max() <= 1
+    assert wild.std() > 0.3
+
+
+def test_the_cap_bounds_contrast_and_leaves_faint_pictures_alone() -> None:
+    start = Fourier(32, 32).start(generators(0))
+    for factor, low, high in ((0.01, 0.0, 1e-3), (1e4, 1.5 - 1e-3, 1.5)):
+        capped = Fourier(32, 32, contrast_cap=1.5).image(factor * start).double().logit()
+        free = Fourier(32, 32).image(factor * start).double().logit()
+        # Back to the decorrelated axes, where the cap is defined.
+        matrix = torch.from_numpy(slow.LUCID_ROOT / np.linalg.norm(slow.LUCID_ROOT, axis=0).max())
+        contrast = torch.einsum("rc,nchw->nrhw", matrix.inverse(), capped).square().mean().sqrt()
+        assert low <= contrast <= high + 1e-4
+        if factor < 1:
+            torch.testing.assert_close(capped, free, rtol=1e-3, atol=1e-6)
+
+
+def test_the_gradient_is_that_of_finite_differences() -> None:
+    fourier = Fourier(4, 5, contrast_cap=0.5)
+    numbers = torch.randn(2, 3, 4, 3, 2, dtype=torch.float64, generator=generators(0)[0]).requires_grad_(True)
+    assert torch.autograd.gradcheck(fourier.image, (numbers,))
+
+
+def test_the_gradient_is_finite_for_a_picture_of_nothing() -> None:
+    for cap in (None, 1.5):
+        numbers = torch.zeros(1, 3, 8, 5, 2).requires_grad_(True)
+        Fourier(8, 8, contrast_cap=cap).image(numbers)[0, 0, 3, 3].backward()
+        assert numbers.grad is not None
+        assert numbers.grad.isfinite().all()
+        assert numbers.grad.abs().max() > 0

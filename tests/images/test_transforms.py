@@ -1,0 +1,152 @@
+"""Transforms against scipy's resampling, and against what a turn by so many degrees means."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from neuronatlas.images import transforms
+from neuronatlas.images.transforms import Affine, LucidChain, Transform
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def resampled(image: np.ndarray, transform: Affine, draws: np.ndarray, *, mode: str) -> np.ndarray:
+    """What stands in the docstring, pixel by pixel from the middle of the picture, by scipy."""
+    height, width = image.shape[1:]
+    y, x = np.mgrid[:height, :width]
+    x, y = x - (width - 1) / 2, y - (height - 1) / 2
+    turn = math.radians(transform.degrees * draws[3])
+    size = 1 + transform.scale * draws[2]
+    column = (math.cos(turn) * x - math.sin(turn) * y) / size + transform.shift * draws[0] + (width - 1) / 2
+    row = (math.sin(turn) * x + math.cos(turn) * y) / size + transform.shift * draws[1] + (height - 1) / 2
+    return np.stack([ndimage.map_coordinates(plane, [row, column], order=1, mode=mode) for plane in image])
+
+
+@pytest.mark.parametrize("transform", [Affine(), Affine(shift=9.0, scale=0.3, degrees=70.0)])
+@pytest.mark.parametrize(("height", "width"), [(24, 24), (20, 33), (31, 12)])
+def test_affine_agrees_with_scipy_up_to_the_border(transform: Affine, height: int, width: int) -> None:
+    images = torch.rand((4, 3, height, width), generator=generator(1), dtype=torch.float64)
+    draws = transform.draw(4, generator(2)).double()
+    found = transform(images, draws).numpy()
+    for index in range(4):
+        expected = resampled(images[index].numpy(), transform, draws[index].numpy(), mode="reflect")
+        np.testing.assert_allclose(found[index], expected, rtol=0, atol=1e-9)
+
+
+def test_affine_without_draws_is_no_change() -> None:
+    images = torch.rand((2, 3, 13, 18), generator=generator())
+    torch.testing.assert_close(Affine()(images, torch.zeros(2, 4)), images, rtol=0, atol=1e-5)
+
+
+def test_affine_draws_evenly_from_both_sides() -> None:
+    draws = Affine().draw(4000, generator())
+    assert draws.shape == (4000, 4)
+    assert draws.min() < -0.99
+    assert draws.max() > 0.99
+    assert draws.abs().max() <= 1
+    assert draws.mean(0).abs().max() < 0.05
+    assert draws.var(0).sub(1 / 3).abs().max() < 0.02
+
+
+def test_affine_moves_each_picture_by_its_own_draw() -> None:
+    images = torch.rand((1, 3, 16, 16), generator=generator()).repeat(3, 1, 1, 1)
+    draws = Affine().draw(3, generator())
+    together = Affine()(images, draws)
+    for index in range(3):
+        torch.testing.assert_close(together[index : index + 1], Affine()(images[:1], draws[index : index + 1]))
+    assert not torch.allclose(together[0], together[1], atol=1e-2)
+
+
+def test_affine_shifts_by_pixels() -> None:
+    images = torch.rand((1, 3, 16, 20), generator=generator())
+    moved = Affine(shift=3.0)(images, torch.tensor([[1.0, -1.0, 0.0, 0.0]]))
+    torch.testing.assert_close(moved[:, :, 3:, :-3], images[:, :, :-3, 3:], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("transform", [Affine(), LucidChain()])
+def test_the_same_stream_gives_the_same_result(transform: Transform) -> None:
+    images = torch.rand((2, 3, 40, 50), generator=generator(5))
+    first, second, other = (transform(images, transform.draw(2, generator(seed))) for seed in (7, 7, 8))
+    assert torch.equal(first, second)
+    assert first.shape != other.shape or not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("transform", [Affine(), LucidChain()])
+def test_gradients_type_and_channels_pass(transform: Transform) -> None:
+    images = torch.rand((2, 4, 40, 50), generator=generator(5), dtype=torch.float64).requires_grad_(True)
+    moved = transform(images, transform.draw(2, generator(7)).double())
+    moved.sum().backward()
+    assert moved.dtype == torch.float64
+    assert moved.shape[:2] == (2, 4)
+    assert images.grad is not None
+    assert images.grad.abs().max() > 0
+
+
+def of_lucid(first: tuple[int, int], second: tuple[int, int], step: int, turn: int) -> torch.Tensor:
+    """Draws that stand for these jitters (pixels), this step of size (0 to 10) and this place in the list of angles."""
+    places = [(pixel + 0.5) / 9 for pixel in first] + [(pixel + 0.5) / 5 for pixel in second]
+    return torch.tensor([[*places, (step + 0.5) / 11, (turn + 0.5) / 26]])
+
+
+STILL = 10  # the place of an angle of nought among -10 to 10
+
+
+@pytest.mark.parametrize("step", range(11))
+def test_lucid_changes_size_by_its_eleven_steps(step: int) -> None:
+    images = torch.rand((1, 3, 128, 100), generator=generator())
+    moved = LucidChain()(images, of_lucid((0, 0), (0, 0), step, STILL))
+    percent = 90 + 2 * step
+    assert moved.shape[2:] == ((128 + 16) * percent // 100 - 4, (100 + 16) * percent // 100 - 4)
+
+
+def test_lucid_at_rest_pads_with_grey_and_cuts_where_it_is_told() -> None:
+    images = torch.rand((1, 3, 32, 40), generator=generator())
+    moved = LucidChain()(images, of_lucid((4, 1), (2, 3), 5, STILL))
+    assert moved.shape[2:] == (32 + 24 - 12, 40 + 24 - 12)
+    # The picture stood at 12, 12; its corner is cut by (1 + 3) rows and (4 + 2) columns.
+    torch.testing.assert_close(moved[:, :, 8 : 8 + 32, 6 : 6 + 40], images, rtol=0, atol=1e-5)
+    assert moved[:, :, :8].sub(0.5).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize(("place", "degrees"), [(0, -10), (4, -6), (13, 3), (20, 10), (25, 0)])
+def test_lucid_turns_by_the_degrees_it_says(place: int, degrees: int) -> None:
+    """A bar through the middle comes out at that angle; rows count downwards."""
+    size = 121
+    y, x = np.mgrid[:size, :size] - size // 2
+    bar = np.exp(-((y / 3.0) ** 2)) * (np.hypot(x, y) < 50)
+    moved = LucidChain()(torch.from_numpy(bar)[None, None].repeat(1, 3, 1, 1), of_lucid((4, 4), (2, 2), 5, place))
+    plane = moved[0, 0].numpy() * (moved[0, 0].numpy() > 0.05)
+    rows, columns = np.mgrid[: plane.shape[0], : plane.shape[1]]
+    inside = np.hypot(rows - plane.shape[0] / 2, columns - plane.shape[1] / 2) < 48
+    weights = plane * inside
+    rows, columns = rows - np.average(rows, weights=weights), columns - np.average(columns, weights=weights)
+    spread = np.array(
+        [[(weights * columns**2).sum(), (weights * rows * columns).sum()], [0, (weights * rows**2).sum()]]
+    )
+    found = 0.5 * math.degrees(math.atan2(2 * spread[0, 1], spread[0, 0] - spread[1, 1]))
+    assert abs(found) == pytest.approx(abs(degrees), abs=0.2)
+    assert found * degrees <= 1e-6  # a positive angle turns one way, a negative one the other
+
+
+def test_lucid_draws_as_published() -> None:
+    angles = [transforms._choice((place + 0.5) / 26, [*range(-10, 11), 0, 0, 0, 0, 0]) for place in range(26)]
+    assert angles.count(0) == 6
+    assert sorted(set(angles)) == list(range(-10, 11))
+    draws = LucidChain().draw(3000, generator())
+    assert draws.min() >= 0
+    assert draws.max() < 1
+    assert draws.mean(0).sub(0.5).abs().max() < 0.03
+
+
+def test_lucid_moves_the_whole_batch_alike() -> None:
+    images = torch.rand((1, 3, 40, 40), generator=generator()).repeat(3, 1, 1, 1)
+    moved = LucidChain()(images, LucidChain().draw(3, generator()))
+    assert torch.equal(moved[0], moved[1])
+    assert torch.equal(moved[0], moved[2])
