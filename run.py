@@ -5,6 +5,8 @@ Needs Python 3.11 or later and nothing else. The first call makes ``.venv`` besi
 as it should be and start at once. Whatever follows the word goes to the demonstration, or to pytest.
 """
 
+from __future__ import annotations  # so that an older Python gets as far as being told that it is too old
+
 import hashlib
 import os
 import shutil
@@ -18,8 +20,8 @@ VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 NEWEST_PIP_LINES = 15
-DECIDES = ("pyproject.toml", "constraints.txt", "hatch_build.py", "README.md", "web")
-"""What the installation is made from: when one of these changes, it is made anew."""
+DECIDES = ("pyproject.toml", "constraints.txt", "hatch_build.py", "README.md")
+"""What the installation is made from, with all that is in ``web``: when one of these changes, it is made anew."""
 
 
 def main(words: list[str]) -> int:
@@ -61,7 +63,7 @@ def install(extra: str) -> bool:
     pip = [PYTHON, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "-c", ROOT / "constraints.txt"]
     if not quietly([*pip, "--editable", f"{ROOT}[{extra}]"]):
         return False
-    stamps[extra].write_text(state, encoding="utf-8")
+    stamps[extra].write_text(fingerprint(), encoding="utf-8")  # anew: the bundle is there now
     say(f"Installed in {time.monotonic() - start:.0f} s")
     return True
 
@@ -82,12 +84,13 @@ def holds(stamp: Path, state: str) -> bool:
 def fingerprint() -> str:
     """A digest of what the installation is made from, and where."""
     total = hashlib.sha256(f"{ROOT}|{sys.version_info[:3]}".encode())
-    for name in DECIDES:
-        place = ROOT / name
-        files = [place] if place.is_file() else sorted(path for path in place.rglob("*") if path.is_file())
-        for path in files:
-            if "node_modules" not in path.parts:
-                total.update(str(path.relative_to(ROOT)).encode() + b"|" + path.read_bytes())
+    files = [ROOT / name for name in DECIDES if (ROOT / name).is_file()]
+    for folder, below, names in os.walk(ROOT / "web"):
+        below[:] = [name for name in below if name != "node_modules"]
+        files += [Path(folder, name) for name in names]
+    for path in sorted(files):
+        content = path.read_bytes()
+        total.update(f"{path.relative_to(ROOT).as_posix()}|{len(content)}|".encode() + content)
     bundle = ROOT / "src" / "neuronatlas" / "view" / "static" / "index.html"
     return f"{total.hexdigest()} {bundle.is_file()}"
 

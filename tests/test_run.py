@@ -89,6 +89,52 @@ def test_an_installation_that_holds_is_not_made_again(script: ModuleType) -> Non
     assert script.install("demo"), "the test extra holds the demonstration's"
 
 
+BACKEND = """
+import pathlib, zipfile
+def build_editable(folder, *_):
+    bundle = pathlib.Path("src/neuronatlas/view/static/index.html")
+    bundle.parent.mkdir(parents=True, exist_ok=True)
+    bundle.write_text("made")
+    with open("installations.txt", "a") as count:
+        count.write("one ")
+    name = "tiny-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(pathlib.Path(folder, name), "w") as wheel:
+        wheel.writestr("tiny.py", "")
+        about = "tiny-1.0.dist-info/"
+        wheel.writestr(about + "METADATA", "Metadata-Version: 2.1\\nName: tiny\\nVersion: 1.0\\nProvides-Extra: test\\n")
+        wheel.writestr(about + "WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr(about + "RECORD", "")
+    return name
+"""
+
+
+def test_a_real_installation_is_made_once_and_again_when_its_sources_change(
+    script: ModuleType, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "backend.py").write_text(BACKEND)
+    (tmp_path / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+        '[project]\nname = "tiny"\nversion = "1.0"\n'
+    )
+
+    def made() -> int:
+        return len((tmp_path / "installations.txt").read_text().split())
+
+    assert script.install("test"), capfd.readouterr().err
+    assert made() == 1
+    capfd.readouterr()
+    assert script.install("test")
+    assert script.install("demo")
+    assert made() == 1
+    assert capfd.readouterr().err == "", "the second time there is nothing to say"
+    (tmp_path / "web/src/main.ts").write_text("let x = 3")
+    assert script.install("test")
+    assert made() == 2
+    (tmp_path / "src/neuronatlas/view/static/index.html").unlink()
+    assert script.install("test")
+    assert made() == 3, "a bundle that is gone is made again"
+
+
 def test_chromium_is_where_it_was_said_to_be(
     script: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
