@@ -48,7 +48,8 @@ class Objective:
 
     def __mul__(self, factor: float) -> Objective:
         """This one, weighed."""
-        return Objective(f"{factor:g} * ({self.name})", self.units, lambda seen: factor * self.measure(seen))
+        exact = repr(float(factor)).removesuffix(".0")  # the name is all that a saved picture keeps of it
+        return Objective(f"{exact} * ({self.name})", self.units, lambda seen: factor * self.measure(seen))
 
     __rmul__ = __mul__
 
