@@ -6,6 +6,7 @@ Nothing in it depends on when or where it was written: the same scene gives the 
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import time
@@ -96,7 +97,7 @@ def _beside(folder: Path, word: str) -> Path:
 def _sweep(folder: Path) -> None:
     """Remove what a killed writer left here more than an hour ago."""
     for word in ("partial", "replaced"):
-        for orphan in folder.parent.glob(f".{folder.name}.{word}-*"):
+        for orphan in folder.parent.glob(f".{glob.escape(folder.name)}.{word}-*"):
             if time.time() - orphan.stat().st_mtime > _ABANDONED or orphan == _beside(folder, word):
                 shutil.rmtree(orphan, ignore_errors=True)
 
@@ -116,7 +117,7 @@ def _swap(partial: Path, folder: Path) -> None:
     folder.rename(replaced)
     try:
         partial.rename(folder)
-    except OSError:
+    except BaseException:  # an interrupt too: the old page goes back
         replaced.rename(folder)
         raise
     shutil.rmtree(replaced, ignore_errors=True)

@@ -21,6 +21,8 @@ from neuronatlas.view.sprites import Sheet
 
 BEST = 8
 """Best stimuli kept a unit."""
+NEIGHBOURS = 12
+"""Most correlated units kept a unit."""
 EXCITED = 6
 """Rendered units named a stimulus."""
 DETAILS = 1024
@@ -86,7 +88,7 @@ def overview(scene: Scene, drawn: list[Sheet]) -> dict[str, object]:
         "best": min(BEST, len(scene.stimuli)),
         "excited": column(excited(scene), "i32"),
         "named": min(EXCITED, len(scene.pictures)),
-        "neighbours": scene.neighbours.shape[1],
+        "neighbours": min(NEIGHBOURS, scene.neighbours.shape[1]),
         "facts": [[str(key), str(value)] for key, value in scene.facts.items()],
     }
 
@@ -113,8 +115,8 @@ def details(scene: Scene, low: Float32[np.ndarray, " units"], high: Float32[np.n
         yield script(
             f"details-{number}",
             {
-                "neighbours": column(scene.neighbours[some], "i32"),
-                "correlations": column(scene.correlations[some], "f32"),
+                "neighbours": column(scene.neighbours[some, :NEIGHBOURS], "i32"),
+                "correlations": column(scene.correlations[some, :NEIGHBOURS], "f32"),
                 "stimuli": column(stimuli, "i32"),
                 "values": column(values, "f32"),
                 "low": column(low[some], "f32"),

@@ -13,6 +13,9 @@ import { listen } from "./gestures";
 import { Grid } from "./grid";
 import { Thumbnails } from "./thumbnails";
 
+/** Neighbours joined to the open unit by lines. */
+const LINKS = 8;
+
 export class MapView {
   camera: Camera = { x: 0, y: 0, zoom: 8 };
   size: Size = { width: 0, height: 0 };
@@ -178,7 +181,7 @@ export class MapView {
     const place = (index: number): [number, number] => [positions[2 * index], positions[2 * index + 1]];
     app.atlas.detail(unit).then((detail) => {
       if (this.unit !== unit) return;
-      this.links = detail.neighbours.filter((other) => app.atlas.placed(other.unit)).map((other) => (
+      this.links = detail.neighbours.filter((other) => app.atlas.placed(other.unit)).slice(0, LINKS).map((other) => (
         { from: place(unit), to: place(other.unit), alpha: Math.min(Math.max(other.correlation, 0.15), 1) * 0.8 }
       ));
       this.redraw();
