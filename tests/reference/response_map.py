@@ -53,7 +53,7 @@ def circle(positions: np.ndarray) -> np.ndarray:
 
 def pixels(resolution: int) -> np.ndarray:
     """The place of each pixel of a picture, row 0 lowest."""
-    steps = [-1.0 + 2.0 * step / (resolution - 1) for step in range(resolution)]
+    steps = np.linspace(-1.0, 1.0, resolution)  # to the last bit, or a pixel between two units may go to the other
     return np.array([(x, y) for y in steps for x in steps])
 
 

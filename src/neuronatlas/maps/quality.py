@@ -80,10 +80,9 @@ def morans_i(
     result = np.full(len(values), np.nan)
     for index, row in enumerate(values):
         finite = np.isfinite(row)
-        if not finite.any():
+        known = row[finite].astype(np.float64)
+        if not known.size or known.min() == known.max():  # their mean may be off by a rounding, so it cannot tell
             continue
-        deviations = np.where(finite, row - row[finite].mean(dtype=np.float64), 0.0)
-        total = np.sum(deviations**2)
-        if total > 0:
-            result[index] = np.sum(deviations * deviations[near].mean(axis=1)) / total
+        deviations = np.where(finite, row - known.mean(), 0.0)
+        result[index] = np.sum(deviations * deviations[near].mean(axis=1)) / np.sum(deviations**2)
     return result

@@ -16,7 +16,14 @@ from jaxtyping import Bool, Float64, Int64, Real
 from neuronatlas.errors import UnknownName, WrongInput
 from neuronatlas.maps.circle import onto_disc
 from neuronatlas.maps.correlation import CORRELATIONS, Neighbours, nearest_neighbours, standardise
-from neuronatlas.maps.layout import LAYOUTS, canonical_order, into_square, neighbours_needed, usable_perplexity
+from neuronatlas.maps.layout import (
+    FEWEST_FOR_TSNE,
+    LAYOUTS,
+    canonical_order,
+    into_square,
+    neighbours_needed,
+    usable_perplexity,
+)
 from neuronatlas.maps.quality import morans_i, neighbour_recall, trustworthiness
 from neuronatlas.maps.raster import Raster
 from neuronatlas.maps.scale import SCALES, mean_of_known, onto_range, usual_range
@@ -76,6 +83,9 @@ class ResponseMap:
             if name not in options:
                 raise UnknownName(what, name, options)
         usable_perplexity(2, self.perplexity)
+        if not isinstance(self.seed, int | np.integer) or not 0 <= self.seed < 2**32:
+            message = f"seed {self.seed!r} must be a whole number from 0 to {2**32 - 1}"
+            raise WrongInput(message)
 
     def fit(self, responses: Responses) -> ResponseMap:
         """A new map with these settings, of these units. The order of the units moves no point."""
@@ -157,6 +167,7 @@ class ResponseMap:
     def quality(self) -> dict[str, float]:
         """``trustworthiness``, ``recall`` and ``moran`` of the map on ``k`` neighbours; empty below 8 placed units.
 
+        Without ``moran`` where no stimulus tells the units apart.
         Trustworthiness looks at no more than 2,000 units, Moran's I is the mean over no more than 200 of the fitted
         stimuli, both evenly spread. See `quality` for what they mean, and for scoring held-out stimuli.
         """
@@ -179,7 +190,7 @@ class ResponseMap:
             "recall": neighbour_recall(near, places, k=k),
             "moran": float(topography[0]),
         }
-        return {"k": float(k)} | {name: round(score, 6) for name, score in scores.items()}
+        return {"k": float(k)} | {name: round(score, 6) for name, score in scores.items() if not np.isnan(score)}
 
     def normalise(self, values: Values) -> Float64[np.ndarray, " units"]:
         """Each unit's response from 0 (`low`) to 1 (`high`), clipped; over several stimuli their mean.
@@ -187,7 +198,8 @@ class ResponseMap:
         ``values``: the name of a fitted stimulus; `Responses` of the same units in any order; or an array of shape
         (units,) or (stimuli, units) in the order of `units`. NaN for constant units and where nothing is finite.
         """
-        return mean_of_known(onto_range(self._table(values), self.low, self.high))
+        levels = mean_of_known(onto_range(self._table(values), self.low, self.high))
+        return np.where(self._fitted.placed, levels, np.nan)
 
     def raster(
         self, values: Values, method: str = "nearest", resolution: int = 1000
@@ -281,7 +293,8 @@ class ResponseMap:
     ) -> tuple[str, ...]:
         """The sentences of `notes`."""
         remarks = []
-        varying, perplexity = int(np.sum(~constant)), usable_perplexity(int(np.sum(~constant)), self.perplexity)
+        varying = int(np.sum(~constant))
+        perplexity = usable_perplexity(varying, self.perplexity)
         if constant.any():
             first = responses.units[int(np.argmax(constant))]
             remarks.append(f"{constant.sum()} of {len(constant)} units never vary and have no place (first: {first})")
@@ -290,7 +303,11 @@ class ResponseMap:
                 f"{missing.sum()} responses of {np.count_nonzero(missing)} units are not finite: "
                 "each counts as its unit's mean"
             )
-        if perplexity < self.perplexity:
+        if self.layout == "tsne" and 0 < varying < FEWEST_FOR_TSNE:
+            remarks.append(
+                f"placed by principal components: t-SNE wants {FEWEST_FOR_TSNE} units, the map has {varying}"
+            )
+        elif self.layout != "pca" and varying > 0 and perplexity < self.perplexity:
             remarks.append(
                 f"perplexity lowered from {self.perplexity:g} to {perplexity:g}: the map has {varying} units"
             )

@@ -15,8 +15,9 @@ def usual_range(
 ) -> tuple[Float64[np.ndarray, " units"], Float64[np.ndarray, " units"]]:
     """The low and the high end of each unit's finite responses; NaN for a unit without any.
 
-    "percentile": from the 1st to the 99th, so that one outlying stimulus does not squeeze all others; where those two
-    coincide, as in a unit that answers to almost nothing, from the least to the most. "minmax": always the latter.
+    "percentile": from the 1st to the 99th, so that one outlying stimulus among a hundred or more does not squeeze all
+    others (among fewer, the 99th lies part of the way to the outlier); where those two coincide, as in a unit that
+    answers to almost nothing, from the least to the most. "minmax": always the latter.
 
     >>> usual_range(np.array([[1.0, 0.0]] * 300 + [[2.0, 8.0]] * 2), "percentile")
     (array([1., 0.]), array([2., 8.]))
