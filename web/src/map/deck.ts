@@ -40,8 +40,6 @@ export function deckRenderer(parent: HTMLElement, lost: () => void): Renderer {
     views: new OrthographicView({ id: "map", flipY: false }),
     initialViewState: { target: [0, 0, 0], zoom: 0 },
     controller: false,
-    // Dots and pictures smooth their own edges, so the card need not draw every pixel four times.
-    deviceProps: { type: "webgl", webgl: { antialias: false, powerPreference: "high-performance" } },
     layers: [],
     onLoad: () => {
       canvas.tabIndex = -1; // deck.gl made it focusable; the keyboard belongs to the element around it
