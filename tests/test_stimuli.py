@@ -1,6 +1,7 @@
 """Stimuli: what their names say is what they show."""
 
 import os
+import pickle
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -109,6 +110,24 @@ def test_every_stimulus_draws_the_same_at_any_time_and_at_any_size() -> None:
         assert item.draw(31).shape == (31, 31, 3)
 
 
+def test_every_stimulus_can_be_sent_to_another_process(pictures: Path) -> None:
+    for item in (stimuli.photographs() + stimuli.vision_science() + stimuli.folder(pictures)).items[::13]:
+        assert np.array_equal(pickle.loads(pickle.dumps(item)).draw(20), item.draw(20))
+
+
+def test_no_byte_hangs_on_the_last_place_of_a_sine(monkeypatch: pytest.MonkeyPatch) -> None:
+    items = [item for item in stimuli.vision_science() if item.label in ("grating", "curve")][::7]
+    before = [item.draw(48) for item in items]
+    sine = np.sin
+    monkeypatch.setattr(np, "sin", lambda angle: np.nextafter(sine(angle), -2.0))  # another machine's library
+    assert all(np.array_equal(item.draw(48), bytes_before) for item, bytes_before in zip(items, before, strict=True))
+
+
+def test_two_stimuli_of_one_name_are_refused() -> None:
+    with pytest.raises(WrongInput, match=r"2 stimuli named 'astronaut/.*rename"):
+        stimuli.photographs() + stimuli.photographs()
+
+
 def test_crops_show_different_parts_of_one_photograph() -> None:
     cats = [item.draw(64) for item in stimuli.photographs() if item.label == "chelsea"]
     assert len({picture.tobytes() for picture in cats}) == 14
@@ -178,11 +197,18 @@ def test_d1_d2_bad_files_are_skipped_and_told(pictures: Path) -> None:
     assert "empty" in reasons["empty.png"]
 
 
+def test_d14_a_picture_that_changed_after_the_listing_is_refused(pictures: Path) -> None:
+    found = stimuli.folder(pictures)
+    Image.new("RGB", (30, 20), "black").save(pictures / "b/two.png")
+    with pytest.raises(WrongInput, match=r"two\.png.*has changed"):
+        found.items[2].draw(8)
+
+
 def test_d15_names_that_are_no_text_are_escaped(pictures: Path) -> None:
     odd = os.fsencode(pictures) + b"/x\xff\ny.png"
     Path(os.fsdecode(odd)).write_bytes((pictures / "top.png").read_bytes())
     names = [item.name for item in stimuli.folder(pictures)]
-    assert "x\\xff\ny.png" in names
+    assert "x\\xff\\x0ay.png" in names
     assert all(name.encode("utf-8") for name in names)
 
 

@@ -7,11 +7,14 @@ or the recipe of a drawn one), so that an atlas knows without drawing whether it
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import UInt8
+
+from neuronatlas.errors import WrongInput
 
 
 @dataclass(frozen=True)
@@ -29,10 +32,20 @@ class Stimulus:
 
 @dataclass(frozen=True)
 class StimulusSet:
-    """An ordered set of stimuli; ``+`` joins two. ``skipped`` says which files were left out, and why."""
+    """An ordered set of stimuli; ``+`` joins two. ``skipped`` says which files were left out, and why.
+
+    Raises `WrongInput` when two have the same name, by which everything else knows them.
+    """
 
     items: tuple[Stimulus, ...]
     skipped: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse two of one name."""
+        for name, count in Counter(item.name for item in self.items).most_common(1):
+            if count > 1:
+                message = f"items holds {count} stimuli named {name!r}: rename or leave out all but one"
+                raise WrongInput(message)
 
     def __len__(self) -> int:
         """The number of stimuli."""

@@ -112,11 +112,8 @@ def _noises() -> list[Stimulus]:
 
 
 def _uniform_fields() -> list[Stimulus]:
-    def field(colour: tuple[float, float, float], size: int) -> UInt8[np.ndarray, "size size 3"]:
-        return np.broadcast_to(_bytes(np.array(colour)), (size, size, 3)).copy()
-
     return [
-        Stimulus(f"uniform/{name}", "uniform", f"{VERSION} {colour}", partial(field, colour))
+        Stimulus(f"uniform/{name}", "uniform", f"{VERSION} {colour}", partial(_field, colour))
         for name, colour in UNIFORM.items()
     ]
 
@@ -166,10 +163,15 @@ def noise(exponent: float, seed: int, size: int) -> Pattern:
 
 
 def _stimulus(name: str, draw: Callable[[int], Pattern], colour: str = "grey") -> Stimulus:
-    def coloured(size: int) -> UInt8[np.ndarray, "size size 3"]:
-        return _bytes(0.5 + 0.45 * draw(size)[:, :, None] * np.array(COLOURS[colour]))
+    return Stimulus(name, name.split("/", maxsplit=1)[0], f"{VERSION} {name}", partial(_coloured, draw, colour))
 
-    return Stimulus(name, name.split("/", maxsplit=1)[0], f"{VERSION} {name}", coloured)
+
+def _coloured(draw: Callable[[int], Pattern], colour: str, size: int) -> UInt8[np.ndarray, "size size 3"]:
+    return _bytes(0.5 + 0.45 * draw(size)[:, :, None] * np.array(COLOURS[colour]))
+
+
+def _field(colour: tuple[float, float, float], size: int) -> UInt8[np.ndarray, "size size 3"]:
+    return np.broadcast_to(_bytes(np.array(colour)), (size, size, 3)).copy()
 
 
 def _plane(size: int) -> tuple[Pattern, Pattern]:
@@ -193,4 +195,5 @@ def _pixels(samples: Pattern) -> Float64[np.ndarray, "size size"]:
 
 
 def _bytes(values: Float64[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
-    return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    """The nearest byte; what a machine's own sine leaves in the last places never decides between two."""
+    return np.rint(np.round(np.clip(values, 0, 1) * 255, 6)).astype(np.uint8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +18,6 @@ from neuronatlas.images.files import (
     decode_picture,
     find_pictures,
     read_file,
-    read_picture,
 )
 from neuronatlas.stimuli.base import Stimulus, StimulusSet
 
@@ -45,7 +45,7 @@ def folder(path: str | os.PathLike[str]) -> StimulusSet:
             continue
         label = _readable(inside.parts[0]) if len(inside.parts) > 1 else ""
         identity = hashlib.sha256(content).hexdigest()
-        items.append(Stimulus(name, label, identity, partial(_draw, file)))
+        items.append(Stimulus(name, label, identity, partial(_draw, file.absolute(), identity)))
     if not items:
         why = f": {len(skipped)} files could not be read, the first because {skipped[0][1]}" if skipped else ""
         message = f"images (={str(path)!r}) holds no picture that can be read{why}"
@@ -53,10 +53,21 @@ def folder(path: str | os.PathLike[str]) -> StimulusSet:
     return StimulusSet(tuple(items), tuple(skipped))
 
 
-def _draw(file: Path, size: int) -> UInt8[np.ndarray, "size size 3"]:
-    return centre_crop_resize(read_picture(file), size)
+def _draw(file: Path, identity: str, size: int) -> UInt8[np.ndarray, "size size 3"]:
+    content = read_file(file)
+    if hashlib.sha256(content).hexdigest() != identity:
+        message = f"the picture {str(file)!r} has changed since the folder was listed: list the folder again"
+        raise WrongInput(message)
+    return centre_crop_resize(decode_picture(content, str(file)).pixels, size)
 
 
 def _readable(name: str) -> str:
-    r"""The name as text: bytes that are no UTF-8 are written as ``\xNN``."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    r"""The name as one line of text, different names as different ones.
+
+    Bytes that are no UTF-8 and characters that would break the line are written as ``\xNN``, a backslash as two.
+
+    >>> print(_readable("a\nb"))
+    a\x0ab
+    """
+    text = name.replace("\\", "\\\\").encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda found: f"\\x{ord(found[0]):02x}", text)
