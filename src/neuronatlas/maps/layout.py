@@ -76,10 +76,11 @@ def pca(
     seed: int = 0,  # noqa: ARG001
     perplexity: float = 30.0,  # noqa: ARG001
 ) -> Float64[np.ndarray, "units 2"]:
-    """The first two principal components, the largest coordinate being 1.
+    """The plane of the first two principal components, the largest coordinate being 1.
 
-    Orthogonal iteration from a fixed start: where components tie, a solver may return any mixture of them, this one
-    always the same. The sign of each axis is the one with positive skew.
+    Orthogonal iterations from a fixed start, until they move by less than 1e-10 or 300 are done: where components
+    nearly tie, as any solver's they are a mixture, but always the same one. The sign of each axis is the one with
+    positive skew.
     """
     units, stimuli = standardised.shape
     if not standardised.size:
@@ -87,8 +88,10 @@ def pca(
     centred = standardised - standardised.mean(axis=0)
     phases = np.arange(1, stimuli + 1)
     axes = np.stack([np.sin(phases * math.sqrt(2)), np.sin(phases * math.sqrt(3) + 1)], axis=1)
-    for _ in range(30):
-        axes = _orthonormal(centred.T @ (centred @ axes))
+    for _ in range(300):
+        before, axes = axes, _orthonormal(centred.T @ (centred @ axes))
+        if np.abs(axes - before).max() < 1e-10:
+            break
     positions = centred @ axes
     skew, size = np.sum(positions**3, axis=0), np.sum(np.abs(positions) ** 3, axis=0)
     positions *= np.where(skew < -1e-9 * size, -1.0, 1.0)
@@ -120,7 +123,7 @@ def tsne(
     """t-SNE of the units on their exact neighbours, at distances sqrt(2 (1 - correlation)).
 
     It starts from `pca`; the seed sets only by how little (a hundredth of the start) each point is moved off it, so that
-    units that respond alike part. Fewer than 8 units have no neighbourhoods to keep and are placed by `pca` alone.
+    units that respond alike do not start at one place (they may still end at one). Fewer than 8 units have no neighbourhoods to keep and are placed by `pca` alone.
     """
     units = len(standardised)
     if units < FEWEST_FOR_TSNE:

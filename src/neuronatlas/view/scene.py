@@ -15,6 +15,12 @@ from jaxtyping import Float32, Int32, UInt8
 from neuronatlas.atlas import Atlas, LayerEntry, Manifest
 from neuronatlas.units import Unit
 
+_QUALITIES = {
+    "trustworthiness": "Trustworthiness of the map",
+    "recall": "Neighbours kept on the map",
+    "moran": "Moran's I of the responses",
+}
+
 
 @dataclass(frozen=True)
 class SceneLayer:
@@ -128,8 +134,12 @@ def _facts(manifest: Manifest, about: Mapping[str, Any]) -> dict[str, str]:
         "Map": f"{settings['map']['correlation']} correlation, {settings['map']['layout']}, seed {settings['seed']}",
         "Pictures": f"preset {recipe['preset']}, {recipe['steps']} steps, seed {settings['seed']}",
     }
-    for name, value in about["quality"].items():
-        facts[name.replace("_", " ").capitalize()] = f"{value:.3f}"
+    quality = about["quality"]
+    for key, words in _QUALITIES.items():
+        if key in quality:
+            facts[words] = (
+                f"{quality[key]:.3f} ({quality['k']:.0f} neighbours)" if key != "moran" else f"{quality[key]:.3f}"
+            )
     for number, note in enumerate(about["notes"], 1):
         facts[f"Note {number}"] = note
     facts["Software"] = ", ".join(f"{name} {version}" for name, version in sorted(manifest.software.items()))
