@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,13 +25,14 @@ from jaxtyping import Float
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - the field's own name
 
 from neuronatlas import objectives
 from neuronatlas.errors import UnknownName, WrongInput
 from neuronatlas.images.fourier import Fourier
 from neuronatlas.images.transforms import Affine, LucidChain, Transform
 from neuronatlas.networks.allocator import keep_pages
-from neuronatlas.networks.base import Network
+from neuronatlas.networks.base import Capture, Network
 from neuronatlas.objectives import Objective
 from neuronatlas.units import Unit
 
@@ -42,7 +44,8 @@ class Recipe:
     """How a picture is optimised.
 
     ``canvas`` is the side of the finished picture in pixels; None: the receptive field of the layer, from 64 to
-    ``largest`` and never above the network's input. ``margin`` pixels around it are optimised and cut away, so that no
+    ``largest`` and never above the network's input. A neuron at a position of its layer's map is drawn on the whole
+    input, where positions are counted. ``margin`` pixels around it are optimised and cut away, so that no
     frame shows. ``learning_rate`` falls linearly to nothing for "momentum" (ascent along each picture's gradient at
     unit length, with momentum 0.9) and is constant for "adam".
     """
@@ -62,9 +65,11 @@ class Recipe:
 PRESETS = {
     # Lucid's published defaults (lucid/optvis/render.py and param/images.py): Adam 0.05, 512 steps, 128 pixels.
     "lucid": Recipe("lucid", 512, "adam", 0.05, "lucid", canvas=128, margin=0, contrast_cap=None),
-    # Measured: the same score in a sixth of the steps (docs/design/0002-fast-recipe.md).
+    # Measured: the same score in a sixth of the steps (docs/design/0002-the-fast-recipe.md).
     "fast": Recipe("fast", 96, "momentum", 3.0, "affine", canvas=None, margin=8, contrast_cap=1.8),
 }
+PATIENCE = 16
+"""Steps without any gradient after which a picture is given up: each sees it shifted, scaled and turned another way."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +77,9 @@ class Rendering:
     """A picture with what it took to make it.
 
     ``image`` is RGB in 0..1. ``score`` is the objective's value for exactly this picture, ``curve`` its value for the
-    transformed picture at each step. ``status`` is "" or "dead" (no gradient ever reached the picture, or it never stirred) or "failed"
-    (it diverged): then ``image`` is what was last sound and ``reason`` says more.
+    transformed picture at each step. ``status`` is "" or "dead" (no gradient reached the picture in the first
+    `PATIENCE` steps, or the objective never stirred) or "failed" (it diverged): then ``image`` is plain grey, since a
+    picture is never invented, ``curve`` is NaN from where the work was given up, and ``reason`` says more.
     """
 
     objective: str
@@ -89,7 +95,8 @@ class Rendering:
     @property
     def settings(self) -> dict[str, object]:
         """What makes this picture again, as plain values."""
-        about = {"objective": self.objective, "network": self.network, "seed": self.seed, "score": self.score}
+        score = self.score if math.isfinite(self.score) else None  # JSON knows no NaN
+        about = {"objective": self.objective, "network": self.network, "seed": self.seed, "score": score}
         return about | {"status": self.status} | asdict(self.recipe)
 
     def png(self) -> bytes:
@@ -160,14 +167,23 @@ def render(
     for objective in wanted:
         for unit in objective.units:
             network.check(unit)
-    groups: dict[tuple[str, ...], list[int]] = {}
+    if network.input.channels != 3:
+        message = f"network {network.name!r} takes {network.input.channels} colour channels; pictures are made in 3"
+        raise WrongInput(message)
+    groups: dict[tuple[tuple[str, ...], bool], list[int]] = {}
     for index, objective in enumerate(wanted):
-        groups.setdefault(objective.layers, []).append(index)
+        placed = any(unit.position is not None for unit in objective.units)
+        groups.setdefault((objective.layers, placed), []).append(index)
+    if any(placed for _, placed in groups) and "canvas" in changes:
+        message = (
+            f"canvas (={recipe.canvas}) cannot be chosen for a neuron at a position, which counts on the whole input"
+        )
+        raise WrongInput(message)
     done: dict[int, Rendering] = {}
     keep_pages()
-    for layers, members in groups.items():
+    for (layers, placed), members in groups.items():
         fast = network.accelerated(layers[0]) if recipe.preset != "lucid" and len(layers) == 1 else network
-        fitted = fit_canvas(network, layers, recipe)
+        fitted = fit_canvas(network, layers, recipe, whole=placed)
         tile = tile_size(fitted)
         for start in range(0, len(members), tile):
             part = members[start : start + tile]
@@ -186,24 +202,43 @@ def recipe_of(preset: str, **changes: object) -> Recipe:
         if name not in Recipe.__dataclass_fields__ or name == "preset":
             raise UnknownName("setting", name, [field for field in Recipe.__dataclass_fields__ if field != "preset"])
     recipe = replace(PRESETS[preset], **changes)  # type: ignore[arg-type]
-    if recipe.steps < 1:
-        message = f"steps (={recipe.steps}) must be at least 1"
-        raise WrongInput(message)
+    for name, sound, rule in (
+        ("steps", recipe.steps >= 1, "at least 1"),
+        ("canvas", recipe.canvas is None or recipe.canvas >= 1, "at least 1, or None"),
+        ("margin", recipe.margin >= 0, "0 or more"),
+        ("largest", recipe.largest >= 1, "at least 1"),
+        ("contrast_cap", recipe.contrast_cap is None or recipe.contrast_cap > 0, "above 0, or None"),
+        ("learning_rate", recipe.learning_rate > 0, "above 0"),
+        ("optimiser", recipe.optimiser in ("adam", "momentum"), "'adam' or 'momentum'"),
+        ("transform", recipe.transform in ("affine", "lucid"), "'affine' or 'lucid'"),
+    ):
+        if not sound:
+            message = f"{name} (={getattr(recipe, name)!r}) must be {rule}"
+            raise WrongInput(message)
     return recipe
 
 
-def fit_canvas(network: Network, layers: Sequence[str], recipe: Recipe) -> Recipe:
-    """The recipe with its canvas settled: as large as the target's receptive field needs, if the network takes it."""
-    side = min(network.input.size)
+def fit_canvas(network: Network, layers: Sequence[str], recipe: Recipe, *, whole: bool = False) -> Recipe:
+    """The recipe with its canvas settled: as large as the target's receptive field needs, if the network takes it.
+
+    With ``whole`` it is the network's input, without a margin.
+    """
+    height, width = network.input.size
+    side = min(height, width)
+    if whole and height != width:
+        message = f"network {network.name!r} takes {height} x {width} pixels: a position counts only on a square input"
+        raise WrongInput(message)
+    if whole:
+        recipe = replace(recipe, canvas=side, margin=0)
     canvas = recipe.canvas
     if canvas is None:
         field = max(network.receptive_fields(layers).values())
-        canvas = max(64, min(-(-field // 16) * 16, recipe.largest, side))
-    fitted = replace(recipe, canvas=canvas)
+        canvas = min(max(64, min(-(-field // 16) * 16, recipe.largest)), side)
     if _takes(network, layers, canvas + 2 * recipe.margin):
-        return fitted
+        return replace(recipe, canvas=canvas)
     if not _takes(network, layers, side):
-        message = f"network {network.name!r} takes neither {canvas} nor {side} pixels: give its input_size"
+        tried = f"{canvas + 2 * recipe.margin} x {canvas + 2 * recipe.margin} nor {side} x {side} pixels"
+        message = f"network {network.name!r} takes neither {tried}: its input_size is {height} x {width}"
         raise WrongInput(message)
     return replace(recipe, canvas=side, margin=0)
 
@@ -250,25 +285,66 @@ class _Loop:
         self.draws = torch.stack([self.transform.draw(recipe.steps, stream) for stream in streams], 1)
         self.sound = self.numbers.clone()
         self.alive = torch.zeros(len(wanted), dtype=torch.bool)
+        self.given_up = torch.zeros(len(wanted), dtype=torch.bool)
         self.failed_at = torch.full((len(wanted),), -1)
+        self.one_size = recipe.transform == "lucid" and not self._takes_other_sizes(side)
 
     def run(self) -> list[Rendering]:
         """All steps, then the score of what came out."""
         layers = self.wanted[0].layers
-        curves = torch.zeros(len(self.wanted), self.recipe.steps)
+        curves = torch.full((len(self.wanted), self.recipe.steps), torch.nan)
         ascend = self._adam() if self.recipe.optimiser == "adam" else self._momentum()
         with self.network.capture(layers, wake=True) as run:
             for step in range(self.recipe.steps):
+                going = ~self.given_up & (self.failed_at < 0)
+                if not going.any():
+                    break
                 numbers = self.numbers.requires_grad_(True)
-                images = self.transform(self.parametrisation.image(numbers), self.draws[step])
-                scores = self._measure(run(images))
-                (gradient,) = torch.autograd.grad(scores.sum(), numbers)
-                curves[:, step] = scores.detach()
+                scores = self._measure(run(self._transformed(self.parametrisation.image(numbers), step)))
+                gradient = torch.zeros_like(numbers)
+                if scores.requires_grad:
+                    (gradient,) = torch.autograd.grad(scores.sum(), numbers)
+                curves[going, step] = scores.detach()[going]
                 self.numbers = self._guarded(ascend(numbers.detach(), gradient, step), gradient, step)
             with torch.no_grad():
-                images = self._cropped(self.parametrisation.image(self.numbers))
-                scores = self._measure(run(images))
-        return [self._rendering(index, images[index], scores[index], curves[index]) for index in range(len(images))]
+                return self._finished(run, curves)
+
+    def _finished(self, run: Capture, curves: Tensor) -> list[Rendering]:
+        """The pictures without their margin and their scores; grey where there is none."""
+        images = self._cropped(self.parametrisation.image(self.numbers))
+        scores = self._measure(run(images))
+        statuses = [self._status(index, scores[index], curves[index]) for index in range(len(images))]
+        lost = torch.tensor([bool(status) for status, _ in statuses])
+        if lost.any():
+            images = torch.where(lost.view(-1, 1, 1, 1), 0.5, images)
+            scores = torch.where(lost, self._measure(run(images)), scores)
+        return [
+            Rendering(
+                objective=self.wanted[index].name,
+                image=images[index].permute(1, 2, 0).contiguous().numpy(),
+                score=float(scores[index]),
+                curve=curves[index].numpy().copy(),
+                status=status,
+                reason=reason,
+                recipe=self.recipe,
+                seed=self.seed,
+                network=self.network.name,
+            )
+            for index, (status, reason) in enumerate(statuses)
+        ]
+
+    def _transformed(self, images: Tensor, step: int) -> Tensor:
+        moved = self.transform(images, self.draws[step])
+        if self.one_size:
+            moved = F.interpolate(moved, size=images.shape[2:], mode="bilinear", align_corners=False)
+        return moved
+
+    def _takes_other_sizes(self, side: int) -> bool:
+        """Does the network take the smallest and the largest that the chain makes, and do positions allow it?"""
+        if any(unit.position is not None for objective in self.wanted for unit in objective.units):
+            return False
+        sizes = (int((side + 16) * scale) - 4 for scale in (0.9, 1.1))
+        return all(_takes(self.network, self.wanted[0].layers, size) for size in sizes)
 
     def _measure(self, seen: dict[str, Tensor]) -> Tensor:
         values = []
@@ -285,6 +361,8 @@ class _Loop:
         self.alive |= gradient.flatten(1).abs().amax(1) > 0
         finite = proposed.flatten(1).isfinite().all(1)
         self.failed_at = torch.where(~finite & (self.failed_at < 0), step, self.failed_at)
+        if step + 1 == min(PATIENCE, self.recipe.steps):
+            self.given_up = ~self.alive
         self.sound = torch.where(finite.view(-1, 1, 1, 1, 1), proposed, self.sound)
         return self.sound.clone()
 
@@ -311,22 +389,11 @@ class _Loop:
 
         return ascend
 
-    def _rendering(self, index: int, image: Tensor, score: Tensor, curve: Tensor) -> Rendering:
-        status, reason = "", ""
+    def _status(self, index: int, score: Tensor, curve: Tensor) -> tuple[str, str]:
         if self.failed_at[index] >= 0:
-            status, reason = "failed", f"the gradient was not finite at step {int(self.failed_at[index])}"
-        elif not self.alive[index]:
-            status, reason = "dead", "no gradient reached the picture in any step"
-        elif float(score) == 0 and not curve.any():
-            status, reason = "dead", "it stayed silent: the objective was 0 in every step"
-        return Rendering(
-            objective=self.wanted[index].name,
-            image=image.permute(1, 2, 0).contiguous().numpy(),
-            score=float(score),
-            curve=curve.numpy().copy(),
-            status=status,
-            reason=reason,
-            recipe=self.recipe,
-            seed=self.seed,
-            network=self.network.name,
-        )
+            return "failed", f"the gradient was not finite at step {int(self.failed_at[index])}"
+        if self.given_up[index]:
+            return "dead", f"no gradient reached the picture in {min(PATIENCE, self.recipe.steps)} steps"
+        if float(score) == 0 and not curve.any():
+            return "dead", "it stayed silent: the objective was 0 in every step"
+        return "", ""
