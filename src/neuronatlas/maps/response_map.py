@@ -145,7 +145,10 @@ class ResponseMap:
 
     @property
     def neighbours(self) -> Neighbours:
-        """The most correlated units of each unit, as indices into `units`; -1 for `constant` units."""
+        """The most correlated units of each unit, as indices into `units`; -1 for `constant` units.
+
+        Units that correlate equally stand in an order that does not depend on the order of `units`.
+        """
         return self._fitted.neighbours
 
     @property
