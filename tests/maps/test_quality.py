@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.maps.conftest import Make
+from tests.reference import correlation, response_map
+from tests.reference import quality as reference
+
+from neuronatlas.errors import WrongInput
+from neuronatlas.maps import (
+    ResponseMap,
+    Responses,
+    morans_i,
+    nearest_neighbours,
+    neighbour_recall,
+    standardise,
+    trustworthiness,
+)
+from neuronatlas.maps.quality import map_neighbours
+
+
+@pytest.fixture(scope="session")
+def rows(varying: Responses) -> np.ndarray:
+    return standardise(varying.values, "spearman").rows
+
+
+@pytest.fixture(scope="session")
+def places(real_map: ResponseMap) -> np.ndarray:
+    return real_map.positions[np.isfinite(real_map.positions[:, 0])]
+
+
+def test_trustworthiness_is_that_of_scikit_learn(
+    rows: np.ndarray, places: np.ndarray, rng: np.random.Generator
+) -> None:
+    for positions in (places, rng.normal(size=places.shape)):
+        for k in (5, 15):
+            expected = reference.trustworthiness(rows, positions, k)
+            # Equal correlations are ranked by index here and by their rounding errors there.
+            assert trustworthiness(rows, positions, k=k) == pytest.approx(expected, abs=2e-4)
+
+
+def test_a_sample_is_near_the_whole(rows: np.ndarray, rng: np.random.Generator) -> None:
+    positions = rng.normal(size=(len(rows), 2))
+    whole = trustworthiness(rows, positions, k=5)
+    assert trustworthiness(rows, positions, k=5, sample=len(rows)) == whole
+    assert trustworthiness(rows, positions, k=5, sample=len(rows) // 2) == pytest.approx(whole, abs=0.1)
+
+
+def test_recall_is_that_of_counting(rows: np.ndarray, places: np.ndarray) -> None:
+    near = nearest_neighbours(rows, 10)
+    expected = reference.recall(near.indices.tolist(), places, 10)
+    assert neighbour_recall(near, places, k=10) == pytest.approx(expected, abs=1e-12)
+
+
+def test_morans_i_is_that_of_the_formula(varying: Responses, places: np.ndarray) -> None:
+    values = varying.values[::20].astype(np.float64)
+    expected = [reference.morans_i(places, row, 8) for row in values]
+    np.testing.assert_allclose(morans_i(places, values), expected, atol=1e-9)
+
+
+def test_morans_i_of_noise_is_nothing_and_of_a_ramp_near_one(rng: np.random.Generator) -> None:
+    positions = rng.random((400, 2))
+    assert abs(morans_i(positions, rng.normal(size=(50, 400))).mean()) < 0.02
+    assert morans_i(positions, positions[:, :1].T).item() > 0.9
+    gaps = np.where(np.arange(400) % 7 == 0, np.nan, positions[:, 0])[None]
+    assert 0.5 < morans_i(positions, gaps).item() < 1.0
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 0.1, 1 / 3, 1e20, np.nan])
+def test_morans_i_of_equal_responses_is_not_a_number(rng: np.random.Generator, value: float) -> None:
+    """Also where their mean is off by a rounding: what is left of them must not be read as a pattern."""
+    for kind in (np.float64, np.float32):
+        assert np.isnan(morans_i(rng.random((49, 2)), np.full((2, 49), value, dtype=kind))).all()
+
+
+def test_n1_responses_that_are_not_finite_count_as_the_mean(rng: np.random.Generator) -> None:
+    positions = rng.random((60, 2))
+    values, gaps = positions[:, 0].copy(), positions[:, 0].copy()
+    gaps[[3, 8]] = np.nan, np.inf
+    values[[3, 8]] = np.delete(values, [3, 8]).mean()
+    assert morans_i(positions, gaps[None]).item() == pytest.approx(reference.morans_i(positions, values, 8))
+
+
+@pytest.mark.parametrize("k", [1, 8, 59])
+def test_neighbours_on_the_map_are_the_nearest(rng: np.random.Generator, k: int) -> None:
+    positions = rng.random((60, 2))
+    assert map_neighbours(positions, k).tolist() == reference.nearest(positions, k)
+
+
+def test_units_at_one_place_are_not_their_own_neighbours() -> None:
+    near = map_neighbours(np.zeros((20, 2)), 3)
+    assert (near != np.arange(20)[:, None]).all()
+    assert all(len(set(row)) == 3 for row in near.tolist())
+
+
+def test_a_map_is_scored_far_above_a_shuffled_one(
+    real_map: ResponseMap, rows: np.ndarray, places: np.ndarray, rng: np.random.Generator
+) -> None:
+    scores, k = real_map.quality, int(real_map.quality["k"])
+    shuffled = rng.permutation(places)
+    near = nearest_neighbours(rows, k)
+    assert scores["trustworthiness"] > trustworthiness(rows, shuffled, k=k) + 0.2
+    assert scores["recall"] > neighbour_recall(near, shuffled, k=k) + 0.1
+    assert scores["moran"] > 0.1
+
+
+def test_the_scores_of_a_map_are_those_of_the_slow_ones(varying: Responses) -> None:
+    fitted = ResponseMap().fit(varying)
+    k = int(fitted.quality["k"])
+    assert k == 15
+    rows = standardise(varying.values, "spearman").rows
+    best = correlation.neighbours(correlation.matrix(varying.values, "spearman"), k)
+    levels = [response_map.normalise(varying.values, row[None], "percentile") for row in varying.values]
+    moran = np.mean([reference.morans_i(fitted.positions, row, 8) for row in levels])
+    expected = reference.trustworthiness(rows, fitted.positions, k)
+    assert fitted.quality["trustworthiness"] == pytest.approx(expected, abs=2e-4)
+    assert fitted.quality["recall"] == pytest.approx(reference.recall(best, fitted.positions, k), abs=2e-3)
+    assert fitted.quality["moran"] == pytest.approx(moran, abs=1e-5)
+
+
+def test_silent_units_and_the_order_of_units_change_no_score(
+    real: Responses, real_map: ResponseMap, varying: Responses, rng: np.random.Generator
+) -> None:
+    assert ResponseMap().fit(varying).quality == real_map.quality
+    shuffled = real.select(units=rng.permutation(len(real.units)).tolist())
+    assert ResponseMap().fit(shuffled).quality == real_map.quality
+
+
+def test_few_units_have_no_scores_and_identical_ones_no_pattern(make: Make, rng: np.random.Generator) -> None:
+    names = {"k", "trustworthiness", "recall", "moran"}
+    assert ResponseMap().fit(make(rng.normal(size=(20, 7)))).quality == {}
+    assert set(ResponseMap().fit(make(rng.normal(size=(20, 8)))).quality) == names
+    alike = ResponseMap().fit(make(np.repeat(rng.normal(size=(20, 1)), 12, axis=1)))
+    assert set(alike.quality) == names - {"moran"}
+
+
+def test_too_many_neighbours_are_refused(rng: np.random.Generator) -> None:
+    rows = standardise(rng.normal(size=(9, 10)).astype(np.float32), "pearson").rows
+    positions = rng.normal(size=(10, 2))
+    with pytest.raises(WrongInput, match="k 5 must be from 1 to below half of the 10 units"):
+        trustworthiness(rows, positions, k=5)
+    with pytest.raises(WrongInput, match="k 4 must not exceed the 3 neighbours"):
+        neighbour_recall(nearest_neighbours(rows, 3), positions, k=4)
+    with pytest.raises(WrongInput, match="k 10 must be from 1 to 9"):
+        morans_i(positions, rng.normal(size=(1, 10)), k=10)
