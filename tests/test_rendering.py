@@ -21,6 +21,7 @@ from neuronatlas.errors import UnknownName, WrongInput
 from neuronatlas.networks import as_network
 from neuronatlas.networks.torch import TorchNetwork
 from neuronatlas.rendering import PATIENCE, Recipe, Rendering, recipe_of, render
+from neuronatlas.rendering.loop import Loop
 from tests.networks import models
 from tests.reference import rendering as slow
 
@@ -57,7 +58,7 @@ def equal(one: Rendering, other: Rendering) -> bool:
 # The loop is what it says.
 
 
-def reference_of(loop: rendering._Loop, score: slow.Score, recipe: Recipe) -> tuple[np.ndarray, list[float]]:
+def reference_of(loop: Loop, score: slow.Score, recipe: Recipe) -> tuple[np.ndarray, list[float]]:
     """The slow picture and curve from the random numbers of the first picture of a loop that has not run."""
     numbers, draws = loop.numbers[0].double().clone(), loop.draws[:, 0].clone()
     if recipe.preset == "lucid":
@@ -77,7 +78,7 @@ def test_a_small_network_agrees_with_the_slow_loop(recipe: Recipe) -> None:
     network = models.wrap(module, 32)
     double = copy.deepcopy(module).double()
     objective = objectives.channel("3", 2)
-    loop = rendering._Loop(network.accelerated("3"), [objective] * 4, recipe, 3)
+    loop = Loop(network.accelerated("3"), [objective] * 4, recipe, 3)
     image, curve = reference_of(loop, lambda x: double[:4](x)[0, 2].mean(), recipe)  # type: ignore[index]
     made = loop.run()[0]
     np.testing.assert_allclose(made.curve, curve, rtol=1e-5)
@@ -87,7 +88,7 @@ def test_a_small_network_agrees_with_the_slow_loop(recipe: Recipe) -> None:
 def test_the_real_network_agrees_with_the_slow_loop() -> None:
     network = models.efficientnet()
     recipe = recipe_of("fast", canvas=32, margin=8, steps=3)
-    loop = rendering._Loop(network.accelerated(LAYER), [objectives.channel(LAYER, 5)], recipe, 0)
+    loop = Loop(network.accelerated(LAYER), [objectives.channel(LAYER, 5)], recipe, 0)
     double = copy.deepcopy(network.module).double()
     seen: list[Tensor] = []
     double.get_submodule("_blocks.2").register_forward_hook(lambda _, __, output: seen.append(output))

@@ -24,8 +24,8 @@ METHODS = ("nearest", "linear")
 class Raster:
     """A square grid over -1..1, ``resolution`` samples a side with both ends, around ``positions`` within it.
 
-    Row 0 of a picture is the lowest y, column 0 the lowest x. Points that span no area (fewer than three, or all on a
-    line) have no hull: then every pixel is drawn, and by "nearest" whatever the method.
+    Row 0 of a picture is the lowest y, column 0 the lowest x. Points whose hull holds no pixel (fewer than three, or
+    all but on a line) are drawn as though they had none: every pixel, and by "nearest" whatever the method.
     """
 
     positions: Float64[np.ndarray, "points 2"]
@@ -36,7 +36,7 @@ class Raster:
         if method not in METHODS:
             raise UnknownName("method", method, METHODS)
         picture = np.full(self.resolution**2, np.nan)
-        if method == "nearest" or self._triangles is None:
+        if method == "nearest" or self._flat:
             picture[self._inside] = values[self._nearest]
         else:
             corners, weights = self._corners
@@ -66,16 +66,21 @@ class Raster:
     def _simplices(self) -> Int32[np.ndarray, " pixels"]:
         """The triangle that holds each pixel, -1 outside the hull."""
         if self._triangles is None:
-            return np.zeros(self.resolution**2, dtype=np.int32)
+            return np.full(self.resolution**2, -1, dtype=np.int32)
         return self._triangles.find_simplex(self._pixels).astype(np.int32)
 
     @cached_property
     def _inside(self) -> Bool[np.ndarray, " pixels"]:
-        return self._simplices >= 0
+        return (self._simplices >= 0) | self._flat
+
+    @cached_property
+    def _flat(self) -> bool:
+        """Whether the hull is too thin for any pixel to lie in it."""
+        return not (self._simplices >= 0).any()
 
     @cached_property
     def _nearest(self) -> Int32[np.ndarray, " inside"]:
-        """The nearest point of each pixel inside the hull."""
+        """The nearest point of each pixel that is drawn."""
         from scipy.spatial import cKDTree
 
         return cKDTree(self.positions).query(self._pixels[self._inside])[1].astype(np.int32)

@@ -1,12 +1,4 @@
-"""Feature visualization: pictures optimised to drive units, many at once.
-
-Pictures are made in tiles of a fixed size, each picture with a random stream of its own derived from the seed and the
-objective's name. Convolutions round differently at different batch sizes, and ascent multiplies that until the pictures
-differ visibly (0.15 of the range in a late layer after 96 steps); at one batch size they do not. So a short tile is
-filled up with copies, and the company in which a picture is made changes nothing, not one bit.
-
-This module returns; it neither shows nor saves unasked, and prints nothing.
-"""
+"""The loop that makes a tile of pictures, and what comes out of it."""
 
 from __future__ import annotations
 
@@ -14,10 +6,9 @@ import hashlib
 import io
 import json
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, overload
 
 import numpy as np
 import torch
@@ -27,47 +18,12 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the field's own name
 
-from neuronatlas import objectives
-from neuronatlas.errors import UnknownName, WrongInput
 from neuronatlas.images.fourier import Fourier
 from neuronatlas.images.transforms import Affine, LucidChain, Transform
-from neuronatlas.networks.allocator import keep_pages
 from neuronatlas.networks.base import Capture, Network
 from neuronatlas.objectives import Objective
-from neuronatlas.units import Unit
+from neuronatlas.rendering.recipe import Recipe, takes
 
-Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a picture is optimised.
-
-    ``canvas`` is the side of the finished picture in pixels; None: the receptive field of the layer, from 64 to
-    ``largest`` and never above the network's input. A neuron at a position of its layer's map is drawn on the whole
-    input, where positions are counted. ``margin`` pixels around it are optimised and cut away, so that no
-    frame shows. ``learning_rate`` falls linearly to nothing for "momentum" (ascent along each picture's gradient at
-    unit length, with momentum 0.9) and is constant for "adam".
-    """
-
-    preset: str
-    steps: int
-    optimiser: Literal["adam", "momentum"]
-    learning_rate: float
-    transform: Literal["affine", "lucid"]
-    canvas: int | None
-    margin: int
-    contrast_cap: float | None
-    sd: float = 0.01
-    largest: int = 160
-
-
-PRESETS = {
-    # Lucid's published defaults (lucid/optvis/render.py and param/images.py): Adam 0.05, 512 steps, 128 pixels.
-    "lucid": Recipe("lucid", 512, "adam", 0.05, "lucid", canvas=128, margin=0, contrast_cap=None),
-    # Measured: the same score in a sixth of the steps (docs/design/0002-the-fast-recipe.md).
-    "fast": Recipe("fast", 96, "momentum", 3.0, "affine", canvas=None, margin=8, contrast_cap=1.8),
-}
 PATIENCE = 16
 """Steps without any gradient after which a picture is given up: each sees it shifted, scaled and turned another way."""
 
@@ -122,154 +78,13 @@ class Rendering:
         return self.png()
 
 
-What = str | Unit | Objective
-
-
-@overload
-def render(  # type: ignore[overload-overlap]  # a string is a sequence of strings, and means one address
-    network: Network,
-    what: What,
-    *,
-    preset: str = ...,
-    seed: int = ...,
-    progress: Progress | None = ...,
-    **changes: object,
-) -> Rendering: ...
-@overload
-def render(
-    network: Network,
-    what: Sequence[What],
-    *,
-    preset: str = ...,
-    seed: int = ...,
-    progress: Progress | None = ...,
-    **changes: object,
-) -> list[Rendering]: ...
-def render(
-    network: Network,
-    what: What | Sequence[What],
-    *,
-    preset: str = "fast",
-    seed: int = 0,
-    progress: Progress | None = None,
-    **changes: object,
-) -> Rendering | list[Rendering]:
-    """Feature visualizations: one `Rendering` for one objective, a list of them for several.
-
-    ``what`` is a unit's address, a `Unit` or an `Objective`. ``changes`` replaces fields of the preset's `Recipe`, such
-    as ``steps`` or ``canvas``. ``progress`` is told how many of how many pictures are done. Raises `UnknownName` or
-    `WrongInput` before any work when a unit, a preset or a field does not exist.
-    """
-    recipe = recipe_of(preset, **changes)
-    single = isinstance(what, (str, Unit, Objective))
-    asked: list[What] = [what] if single else list(what)  # type: ignore[list-item, arg-type]
-    wanted = [item if isinstance(item, Objective) else objectives.unit(item) for item in asked]
-    for objective in wanted:
-        for unit in objective.units:
-            network.check(unit)
-    if network.input.channels != 3:
-        message = f"network {network.name!r} takes {network.input.channels} colour channels; pictures are made in 3"
-        raise WrongInput(message)
-    groups: dict[tuple[tuple[str, ...], bool], list[int]] = {}
-    for index, objective in enumerate(wanted):
-        placed = any(unit.position is not None for unit in objective.units)
-        groups.setdefault((objective.layers, placed), []).append(index)
-    if any(placed for _, placed in groups) and "canvas" in changes:
-        message = (
-            f"canvas (={recipe.canvas}) cannot be chosen for a neuron at a position, which counts on the whole input"
-        )
-        raise WrongInput(message)
-    done: dict[int, Rendering] = {}
-    keep_pages()
-    for (layers, placed), members in groups.items():
-        fast = network.accelerated(layers[0]) if recipe.preset != "lucid" and len(layers) == 1 else network
-        fitted = fit_canvas(network, layers, recipe, whole=placed)
-        tile = tile_size(fitted)
-        for start in range(0, len(members), tile):
-            part = members[start : start + tile]
-            company = [wanted[index] for index in part] + [wanted[part[-1]]] * (tile - len(part))
-            done.update(zip(part, _Loop(fast, company, fitted, seed).run(), strict=False))
-            if progress is not None:
-                progress(len(done), len(wanted))
-    return done[0] if single else [done[index] for index in range(len(wanted))]
-
-
-def recipe_of(preset: str, **changes: object) -> Recipe:
-    """The recipe of a preset with some of its fields replaced; raises `UnknownName`."""
-    if preset not in PRESETS:
-        raise UnknownName("preset", preset, PRESETS)
-    for name in changes:
-        if name not in Recipe.__dataclass_fields__ or name == "preset":
-            raise UnknownName("setting", name, [field for field in Recipe.__dataclass_fields__ if field != "preset"])
-    recipe = replace(PRESETS[preset], **changes)  # type: ignore[arg-type]
-    for name, sound, rule in (
-        ("steps", recipe.steps >= 1, "at least 1"),
-        ("canvas", recipe.canvas is None or recipe.canvas >= 1, "at least 1, or None"),
-        ("margin", recipe.margin >= 0, "0 or more"),
-        ("largest", recipe.largest >= 1, "at least 1"),
-        ("contrast_cap", recipe.contrast_cap is None or recipe.contrast_cap > 0, "above 0, or None"),
-        ("learning_rate", recipe.learning_rate > 0, "above 0"),
-        ("optimiser", recipe.optimiser in ("adam", "momentum"), "'adam' or 'momentum'"),
-        ("transform", recipe.transform in ("affine", "lucid"), "'affine' or 'lucid'"),
-    ):
-        if not sound:
-            message = f"{name} (={getattr(recipe, name)!r}) must be {rule}"
-            raise WrongInput(message)
-    return recipe
-
-
-def fit_canvas(network: Network, layers: Sequence[str], recipe: Recipe, *, whole: bool = False) -> Recipe:
-    """The recipe with its canvas settled: as large as the target's receptive field needs, if the network takes it.
-
-    With ``whole`` it is the network's input, without a margin.
-    """
-    height, width = network.input.size
-    side = min(height, width)
-    if whole and height != width:
-        message = f"network {network.name!r} takes {height} x {width} pixels: a position counts only on a square input"
-        raise WrongInput(message)
-    if whole:
-        recipe = replace(recipe, canvas=side, margin=0)
-    canvas = recipe.canvas
-    if canvas is None:
-        field = max(network.receptive_fields(layers).values())
-        canvas = min(max(64, min(-(-field // 16) * 16, recipe.largest)), side)
-    if _takes(network, layers, canvas + 2 * recipe.margin):
-        return replace(recipe, canvas=canvas)
-    if not _takes(network, layers, side):
-        tried = f"{canvas + 2 * recipe.margin} x {canvas + 2 * recipe.margin} nor {side} x {side} pixels"
-        message = f"network {network.name!r} takes neither {tried}: its input_size is {height} x {width}"
-        raise WrongInput(message)
-    return replace(recipe, canvas=side, margin=0)
-
-
-def tile_size(recipe: Recipe) -> int:
-    """Pictures a tile: a power of two up to 16, with at most 2^17 pixels together where that leaves more than one.
-
-    Measured on two cores: 16 pictures of 80 pixels and 4 of 176 are within a tenth of the best time a picture.
-    """
-    side = (recipe.canvas or recipe.largest) + 2 * recipe.margin
-    room = max(1, min(16, (1 << 17) // side**2))
-    return int(1 << (room.bit_length() - 1))
-
-
-def _takes(network: Network, layers: Sequence[str], side: int) -> bool:
-    image = torch.full((1, network.input.channels, side, side), 0.5)
-    try:
-        with torch.no_grad(), network.capture(layers) as run:
-            run(image)
-    except (RuntimeError, ValueError, AssertionError):
-        return False
-    return True
-
-
 def _stream(seed: int, name: str) -> torch.Generator:
     """The random stream of one picture: a function of the seed and the objective alone."""
     digest = hashlib.sha256(f"{seed}|{name}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
-class _Loop:
+class Loop:
     """One batch of pictures from noise to finished."""
 
     def __init__(self, network: Network, wanted: list[Objective], recipe: Recipe, seed: int) -> None:
@@ -344,7 +159,7 @@ class _Loop:
         if any(unit.position is not None for objective in self.wanted for unit in objective.units):
             return False
         sizes = (int((side + 16) * scale) - 4 for scale in (0.9, 1.1))
-        return all(_takes(self.network, self.wanted[0].layers, size) for size in sizes)
+        return all(takes(self.network, self.wanted[0].layers, size) for size in sizes)
 
     def _measure(self, seen: dict[str, Tensor]) -> Tensor:
         values = []
