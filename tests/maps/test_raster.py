@@ -73,6 +73,15 @@ def test_points_that_span_no_area_colour_every_pixel(method: str) -> None:
     assert (same == 0.5).all()
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_hull_thinner_than_a_pixel_is_none(method: str) -> None:
+    """Two units that respond almost alike and a third, as principal components place them."""
+    sliver = np.array([[-1.0, 0.0501], [-1.0, 0.0502], [1.0, -0.05]])
+    picture = Raster(sliver, 10).draw(np.array([1.0, 1.0, 2.0]), method)
+    assert (picture[:, :5] == 1).all()
+    assert (picture[:, 5:] == 2).all()
+
+
 def test_a_missing_value_blanks_its_own_pixels_only(rng: np.random.Generator) -> None:
     positions = rng.uniform(-1, 1, (50, 2))
     values = np.arange(50.0)
