@@ -11,20 +11,20 @@ from neuronatlas.objectives import channel, neuron
 from neuronatlas.units import Unit
 
 SEEN = {
-    "map": torch.arange(2 * 4 * 5, dtype=torch.float32).view(2, 4, 5),
+    "map": torch.arange(2 * 4 * 7, dtype=torch.float32).view(2, 4, 7),
     "tokens": torch.arange(12, dtype=torch.float32).view(6, 2),
     "dense": torch.tensor([3.0, 5.0, 8.0]),
 }
 
 
 def test_a_channel_is_its_mean_over_positions() -> None:
-    assert channel("map", 1).measure(SEEN) == SEEN["map"][1].mean() == 29.5
+    assert channel("map", 1).measure(SEEN) == SEEN["map"][1].mean() == 41.5
     assert channel("tokens", 1).measure(SEEN) == (1 + 3 + 5 + 7 + 9 + 11) / 6
     assert channel("dense", 2).measure(SEEN) == 8
 
 
 def test_a_neuron_stands_in_the_middle_unless_told() -> None:
-    assert neuron("map", 1).measure(SEEN) == SEEN["map"][1, 2, 2]  # 4 // 2, 5 // 2
+    assert neuron("map", 1).measure(SEEN) == SEEN["map"][1, 2, 3]  # 4 // 2, 7 // 2
     assert neuron("map", 1, position=(0, 0)).measure(SEEN) == SEEN["map"][1, 0, 0]
     assert neuron("map", 0, position=(3, 4)).measure(SEEN) == SEEN["map"][0, 3, 4]
 
@@ -45,7 +45,7 @@ def test_addresses_become_objectives() -> None:
 
 def test_they_add_subtract_and_scale() -> None:
     one, two = channel("dense", 0), channel("map", 1)
-    a, b = 3.0, 29.5
+    a, b = 3.0, 41.5
     for objective, value in [
         (one + two, a + b),
         (one - two, a - b),
@@ -93,8 +93,8 @@ def test_gradients_are_finite_and_reach_only_what_is_asked() -> None:
     (channel("map", 1) - 2 * neuron("map", 0) + channel("dense", 2)).measure(seen).backward()
     grad = seen["map"].grad
     assert grad is not None
-    torch.testing.assert_close(grad[1], torch.full((4, 5), 1 / 20))
-    assert grad[0].sum() == grad[0, 2, 2] == -2
+    torch.testing.assert_close(grad[1], torch.full((4, 7), 1 / 28))
+    assert grad[0].sum() == grad[0, 2, 3] == -2
     assert seen["dense"].grad is not None
     assert seen["dense"].grad.tolist() == [0, 0, 1]
     assert seen["tokens"].grad is None

@@ -119,7 +119,9 @@ def test_a_shared_convolution_is_left_alone() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.two(self.convolution(self.one(self.convolution(x))))
 
-    fast, slow, quick = both(models.wrap(Again()), "two", 32)
+    network = models.wrap(Again())
+    fast, slow, quick = both(network, "two", 32)
+    assert fast is not network  # left alone, not folded and then refused
     torch.testing.assert_close(quick, slow, rtol=1e-4, atol=1e-5)
     assert batch_norms(fast) == 2
 
