@@ -7,6 +7,7 @@ so that ``--help`` answers at once.
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from contextlib import suppress
 from functools import partial
@@ -307,9 +308,9 @@ def _file_name(unit: str) -> str:
 
 
 def _command() -> str:
-    """How this program was called, for the next command to copy."""
-    called = Path(sys.argv[0])
-    return str(called) if called.parent.name in ("bin", "Scripts") else "neuronatlas"
+    """What to type for this program: its name where the shell finds it, else its path."""
+    beside = Path(sys.executable).with_name("neuronatlas")
+    return "neuronatlas" if shutil.which("neuronatlas") or not beside.exists() else str(beside)
 
 
 def _say(text: str) -> None:
