@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def contact_sheet(scene: Scene, layers: Sequence[str], *, columns: int = 8, rows: int = 2) -> Figure:
     """A matplotlib figure: ``rows`` rows of ``columns`` pictures a layer, each with its unit and score.
 
-    The pictures are the layer's first rendered units, evenly spread; none is chosen for its looks. Raises
+    The units are evenly spread over those rendered; none is chosen for its looks. Raises
     `UnknownName` for a layer that is not there and `WrongInput` for one without pictures.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -26,12 +26,12 @@ def contact_sheet(scene: Scene, layers: Sequence[str], *, columns: int = 8, rows
     axes = figure.subplots(len(layers) * rows, columns, squeeze=False)
     for number, layer in enumerate(layers):
         shown = _rendered(scene, layer)
-        step = max(1, len(shown) // (columns * rows))
-        for place, cell in enumerate(axes[number * rows : (number + 1) * rows].flat):
+        count = min(columns * rows, len(shown))
+        chosen = [shown[place * (len(shown) - 1) // max(count - 1, 1)] for place in range(count)]
+        cells = list(axes[number * rows : (number + 1) * rows].flat)
+        for cell in cells:
             cell.set_axis_off()
-            if place * step >= len(shown):
-                continue
-            unit = shown[place * step]
+        for cell, unit in zip(cells, chosen, strict=False):
             cell.imshow(scene.pictures[unit].image)
             cell.set_title(f"{scene.units[unit]}\n{scene.pictures[unit].score:.3g}", fontsize=6)
     return figure
