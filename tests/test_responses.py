@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from neuronatlas.errors import UnknownName, WrongInput
+from neuronatlas.networks import base
 from neuronatlas.networks.torch import TorchNetwork
 from neuronatlas.responses import BATCH, pixels, record
 from neuronatlas.stimuli import Stimulus, StimulusSet
@@ -89,6 +92,21 @@ def test_every_layer_unless_told() -> None:
     found = record(network, noise(1))
     assert found.values.shape == (1, 6 * 8)
     assert [unit.layer for unit in found.units[::8]] == list(network.layers)
+
+
+def test_few_pictures_at_once_where_the_layers_are_large() -> None:
+    """Every layer of the real network at once: 20 million numbers a picture, so three of them, not 32."""
+    network = models.efficientnet()
+    largest: list[int] = []
+    handle = network.module.register_forward_pre_hook(lambda _, inputs: largest.append(len(inputs[0])))
+    found = record(network, noise(6))
+    handle.remove()
+    size = sum(math.prod(layer.shape) for layer in network.layers.values())
+    assert max(largest) * size <= base.ROOM
+    assert found.values.shape == (6, sum(layer.units for layer in network.layers.values()))
+    few = record(network, noise(6), layers=["blocks.9"])
+    column = found.units.index(few.units[0])
+    np.testing.assert_allclose(found.values[:, column : column + 112], few.values, rtol=1e-3, atol=1e-5)
 
 
 def test_layers_come_in_the_order_asked() -> None:

@@ -5,6 +5,7 @@ Everything above this floor (rendering, responses, atlases) sees a network only 
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -19,6 +20,9 @@ from neuronatlas.errors import UnknownName, WrongInput
 from neuronatlas.units import Unit
 
 Capture = Callable[[Tensor], dict[str, Tensor]]
+
+ROOM = 1 << 26
+"""Numbers that the layers asked for may hold at once while responses are taken: 256 MB, whatever the network."""
 
 
 @dataclass(frozen=True)
@@ -133,10 +137,20 @@ class Network(ABC):
     def respond(
         self, pictures: UInt8[np.ndarray, "n h w 3"], layers: Iterable[str], *, reduce: str = "mean"
     ) -> dict[str, Float[np.ndarray, "n units"]]:
-        """The responses of every unit of ``layers`` to uint8 RGB pictures: spatial ``mean`` or ``max``."""
-        images = torch.from_numpy(pictures.astype(np.float32) / 255).permute(0, 3, 1, 2).contiguous()
-        with torch.no_grad(), self.capture(layers) as run:
-            return {name: pool(output, reduce=reduce).numpy() for name, output in run(images).items()}
+        """The responses of every unit of ``layers`` to uint8 RGB pictures: spatial ``mean`` or ``max``.
+
+        As many pictures go through at once as `ROOM` allows.
+        """
+        names = list(layers)
+        size = sum(math.prod(self.layer(name).shape) for name in names)
+        most = max(1, ROOM // max(1, size))
+        found: dict[str, list[np.ndarray]] = {name: [] for name in names}
+        with torch.no_grad(), self.capture(names) as run:
+            for start in range(0, len(pictures), most):
+                part = pictures[start : start + most].astype(np.float32) / 255
+                for name, output in run(torch.from_numpy(part).permute(0, 3, 1, 2).contiguous()).items():
+                    found[name].append(pool(output, reduce=reduce).numpy())
+        return {name: np.concatenate(values) for name, values in found.items()}
 
 
 def pool(output: Tensor, *, reduce: str = "mean") -> Float[Tensor, "n units"]:
