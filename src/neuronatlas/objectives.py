@@ -11,31 +11,38 @@ from torch import Tensor
 from neuronatlas.errors import WrongInput
 from neuronatlas.units import Unit
 
+PICTURE = "input"
+"""The key of the picture itself among `Outputs`: (c, h, w) in 0..1, before any transform; always there."""
+
 Outputs = Mapping[str, Tensor]
+"""Outputs of ONE picture by layer name, without a batch axis: (units, h, w) of a map, (positions, units) of tokens, (units,)."""
 
 
 @dataclass(frozen=True)
 class Objective:
-    """A number to maximise, from the outputs of ``layers`` for one picture (without a batch axis).
+    """A number to maximise, from what the network makes of one picture.
 
-    ``name`` describes it and seeds its random stream; ``units`` are those that it speaks of.
+    ``name`` describes it and seeds its random stream. ``layers`` are those that it reads, each once, in order of first
+    use, without `PICTURE`. ``units`` are those that it speaks of, checked against the network before any work.
+    ``only`` is given when it reads one layer and of that only these units; ``mean_of`` when it is nothing but the mean
+    over the positions of that unit of its one layer: both allow a faster way to the same number.
     """
 
     name: str
-    units: tuple[Unit, ...]
+    layers: tuple[str, ...]
     measure: Callable[[Outputs], Float[Tensor, ""]]
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """The layers it needs, each once."""
-        return tuple(dict.fromkeys(unit.layer for unit in self.units))
+    units: tuple[Unit, ...] = ()
+    only: tuple[int, ...] | None = None
+    mean_of: int | None = None
 
     def __add__(self, other: Objective) -> Objective:
         """The sum of both."""
         return Objective(
             f"{self.name} + {other.name}",
-            self.units + other.units,
+            tuple(dict.fromkeys(self.layers + other.layers)),
             lambda seen: self.measure(seen) + other.measure(seen),
+            self.units + other.units,
+            _either(self, other),
         )
 
     def __neg__(self) -> Objective:
@@ -49,9 +56,19 @@ class Objective:
     def __mul__(self, factor: float) -> Objective:
         """This one, weighed."""
         exact = repr(float(factor)).removesuffix(".0")  # the name is all that a saved picture keeps of it
-        return Objective(f"{exact} * ({self.name})", self.units, lambda seen: factor * self.measure(seen))
+        name = f"{exact} * ({self.name})"
+        return Objective(name, self.layers, lambda seen: factor * self.measure(seen), self.units, self.only)
 
     __rmul__ = __mul__
+
+
+def _either(one: Objective, other: Objective) -> tuple[int, ...] | None:
+    """The units that the sum of both reads, where it reads one layer and both say which."""
+    if not one.layers or not other.layers:  # a penalty on the picture alone
+        return one.only or other.only
+    if one.layers != other.layers or one.only is None or other.only is None:
+        return None
+    return tuple(sorted({*one.only, *other.only}))
 
 
 def channel(layer: str, index: int) -> Objective:
@@ -62,7 +79,7 @@ def channel(layer: str, index: int) -> Objective:
         output = seen[layer]
         return output[index].mean() if output.ndim != 2 else output[:, index].mean()
 
-    return Objective(str(unit), (unit,), measure)
+    return Objective(str(unit), (layer,), measure, (unit,), only=(index,), mean_of=index)
 
 
 def neuron(layer: str, index: int, *, position: tuple[int, int] | None = None) -> Objective:
@@ -78,7 +95,7 @@ def neuron(layer: str, index: int, *, position: tuple[int, int] | None = None) -
 
     address = Unit(layer, index, position)
     name = str(address) if position else f"{address}@middle"
-    return Objective(name, (address,), measure)
+    return Objective(name, (layer,), measure, (address,), only=(index,))
 
 
 def unit(address: str | Unit) -> Objective:
