@@ -64,6 +64,17 @@ def test_affine_moves_each_picture_by_its_own_draw() -> None:
     assert not torch.allclose(together[0], together[1], atol=1e-2)
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_shared_affine_moves_all_as_the_first(layout: torch.memory_format) -> None:
+    images = torch.rand((5, 3, 17, 24), generator=generator(1)).to(memory_format=layout).requires_grad_(True)
+    draws = Affine().draw(5, generator(2))
+    weights = torch.rand((5, 3, 17, 24), generator=generator(3))
+    moved = Affine(shared=True)(images, draws)
+    each = Affine()(images, draws[:1].expand(5, -1))
+    assert torch.equal(moved, each)
+    assert torch.equal(*(torch.autograd.grad((out * weights).sum(), images)[0] for out in (moved, each)))
+
+
 def test_affine_shifts_by_pixels() -> None:
     images = torch.rand((1, 3, 16, 20), generator=generator())
     moved = Affine(shift=3.0)(images, torch.tensor([[1.0, -1.0, 0.0, 0.0]]))
