@@ -9,7 +9,7 @@ from torch import Tensor
 
 from neuronatlas.errors import UnknownName, WrongInput
 from neuronatlas.networks.base import Network
-from neuronatlas.objectives.base import PICTURE, Objective, Outputs
+from neuronatlas.objectives.base import PICTURE, Objective, Outputs, reading
 
 Function = Callable[[Outputs], Tensor]
 
@@ -22,7 +22,7 @@ def of(function: Function, layers: str | Iterable[str], *, name: str | None = No
     name begin with the same noise. Raises `WrongInput` when it reads another layer or gives anything else.
     """
     names = (layers,) if isinstance(layers, str) else tuple(layers)
-    read = tuple(layer for layer in dict.fromkeys(names) if layer != PICTURE)
+    read = reading(*names)
     called = name or _name(function, read)
 
     def measure(seen: Outputs) -> Tensor:
@@ -38,7 +38,7 @@ def discover(network: Network, function: Function, *, name: str | None = None) -
     """
     seen = _Grey(network)
     value = function(seen)
-    read = tuple(layer for layer in seen.kept if layer != PICTURE)
+    read = reading(*seen.kept)
     called = name or _name(function, read)
     _scalar(value, called)
     return of(function, read, name=called)

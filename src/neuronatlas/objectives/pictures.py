@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the field's own name
 
 from neuronatlas.errors import WrongInput
-from neuronatlas.objectives.base import PICTURE, Objective, Outputs, as_numbers, digest
+from neuronatlas.objectives.base import PICTURE, Objective, Outputs, as_numbers, digest, reading
 
 
 def total_variation(*, layer: str = PICTURE) -> Objective:
@@ -28,7 +28,7 @@ def total_variation(*, layer: str = PICTURE) -> Objective:
             raise WrongInput(message)
         return output.diff(dim=1).abs().sum() + output.diff(dim=2).abs().sum()
 
-    return Objective(_named("total_variation", layer), _read(layer), measure)
+    return Objective(_named("total_variation", layer), reading(layer), measure)
 
 
 def l1(constant: float = 0.5, *, layer: str = PICTURE) -> Objective:
@@ -39,7 +39,7 @@ def l1(constant: float = 0.5, *, layer: str = PICTURE) -> Objective:
     def measure(seen: Outputs) -> Float[Tensor, ""]:
         return (seen[layer] - constant).abs().sum()
 
-    return Objective(_named("l1", layer, constant), _read(layer), measure)
+    return Objective(_named("l1", layer, constant), reading(layer), measure)
 
 
 def l2(constant: float = 0.5, *, layer: str = PICTURE) -> Objective:
@@ -48,7 +48,7 @@ def l2(constant: float = 0.5, *, layer: str = PICTURE) -> Objective:
     def measure(seen: Outputs) -> Float[Tensor, ""]:
         return (1e-6 + ((seen[layer] - constant) ** 2).sum()).sqrt()
 
-    return Objective(_named("l2", layer, constant), _read(layer), measure)
+    return Objective(_named("l2", layer, constant), reading(layer), measure)
 
 
 def sharpness() -> Objective:
@@ -125,10 +125,6 @@ def _blurred(picture: Float[Tensor, "c h w"], size: int) -> Float[Tensor, "c h w
     return summed(picture) / summed(torch.ones_like(picture[:1]))
 
 
-def _read(layer: str) -> tuple[str, ...]:
-    return () if layer == PICTURE else (layer,)
-
-
 def _named(name: str, layer: str, *arguments: float) -> str:
-    words = [*map(str, arguments), *_read(layer)]
+    words = [*map(str, arguments), *reading(layer)]
     return f"{name}({', '.join(words)})" if words else name

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from neuronatlas.errors import WrongInput
-from neuronatlas.objectives.base import PICTURE, Joint, Outputs, by_unit
+from neuronatlas.objectives.base import Joint, Outputs, by_unit, reading
 
 
 def diversity(layer: str) -> Joint:
@@ -25,7 +25,7 @@ def diversity(layer: str) -> Joint:
         alike = (grams @ grams.mT).masked_fill(torch.eye(len(grams), dtype=torch.bool, device=grams.device), 0)
         return -alike.sum() / len(grams)
 
-    return Joint(f"diversity({layer})", () if layer == PICTURE else (layer,), measure)
+    return Joint(f"diversity({layer})", reading(layer), measure)
 
 
 def alignment(layer: str, decay_ratio: float = 2) -> Joint:
@@ -46,4 +46,4 @@ def alignment(layer: str, decay_ratio: float = 2) -> Joint:
             accumulated = accumulated + differences.sum() / decay_ratio**apart
         return -accumulated
 
-    return Joint(f"alignment({layer}, {decay_ratio})", () if layer == PICTURE else (layer,), measure)
+    return Joint(f"alignment({layer}, {decay_ratio})", reading(layer), measure)
