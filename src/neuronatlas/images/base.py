@@ -32,8 +32,12 @@ class Parametrisation(Protocol):
         """The name and the fields as values that JSON knows; an array is given by its shape and sha256."""
         ...
 
+    def shape(self, size: Size) -> tuple[int, ...]:
+        """The shape of the numbers of one picture."""
+        ...
+
     def start(self, size: Size, generators: Sequence[torch.Generator]) -> Tensor:
-        """Numbers to begin from, float32 on the CPU, of shape (n, ...): one picture a generator."""
+        """Numbers to begin from, float32 on the CPU, of shape (n, *shape(size)): one picture a generator."""
         ...
 
     def image(self, numbers: Tensor, size: Size) -> Float[Tensor, "n c h w"]:
@@ -45,18 +49,21 @@ def settings_of(parametrisation: Parametrisation) -> dict[str, object]:
     """The class's name in small letters and its fields, as values that JSON knows."""
     about: dict[str, object] = {"name": type(parametrisation).__name__.lower()}
     for field in fields(parametrisation):  # type: ignore[arg-type]
+        if not field.init:
+            continue
         value = getattr(parametrisation, field.name)
         if isinstance(value, (np.ndarray, Tensor)):
-            value = summary(np.asarray(value))
+            value = summary(value)
         elif hasattr(value, "settings"):
             value = value.settings
         about[field.name] = list(value) if isinstance(value, tuple) else value
     return about
 
 
-def summary(values: np.ndarray) -> dict[str, object]:
+def summary(values: np.ndarray | Tensor) -> dict[str, object]:
     """The shape of an array, and the sha256 of its values as little-endian float32 in C order."""
-    data = np.ascontiguousarray(values, dtype="<f4").tobytes()
+    array = values.detach().cpu().numpy() if isinstance(values, Tensor) else values
+    data = np.ascontiguousarray(array, dtype="<f4").tobytes()
     return {"shape": list(values.shape), "sha256": hashlib.sha256(data).hexdigest()}
 
 

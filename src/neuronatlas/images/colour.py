@@ -1,15 +1,16 @@
 """Colour decorrelation: an image written in axes along which natural colours vary independently.
 
-A matrix is the square root of the colour covariance of natural pictures: white noise times it has colours correlated
-as theirs are. Only its direction counts, so it is divided by the largest norm of its columns, as Lucid does.
+A matrix is the square root of the colour covariance of natural pictures: white noise times it has colours that vary
+together as theirs do. Only its direction counts, so it is divided by the largest norm of its columns, as Lucid does.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64, UInt8
 from torch import Tensor
 
 from neuronatlas.errors import UnknownName, WrongInput
@@ -18,7 +19,11 @@ IMAGENET = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
 """Of ImageNet pictures, as published with Lucid (https://github.com/tensorflow/lucid, lucid/optvis/param/color.py,
 ``color_correlation_svd_sqrt``): a row for red, green and blue, a column an axis, brightness first."""
 
-MATRICES = {"imagenet": IMAGENET}
+PHOTOGRAPHS = ((0.2937, 0.1382, 0.0092), (0.2439, -0.0548, -0.0349), (0.2227, -0.1223, 0.0260))
+"""Of the ten photographs in colour that come with scikit-image and scikit-learn, by `colour_root`: the output of
+docs/measure_images.py."""
+
+MATRICES = {"imagenet": IMAGENET, "photographs": PHOTOGRAPHS}
 
 
 def to_rgb(decorrelated: Float[Tensor, "n 3 h w"], colours: str = "imagenet") -> Float[Tensor, "n 3 h w"]:
@@ -47,6 +52,40 @@ def to_picture(
     return logits.sigmoid()
 
 
+def from_picture(
+    pictures: Float[Tensor, "n c h w"], colours: str | None, contrast_cap: float | None
+) -> Float[Tensor, "n c h w"]:
+    """The logits that `to_picture` makes these pictures of; they must lie above 0 and below 1.
+
+    Raises `WrongInput` when a picture has as much contrast as ``contrast_cap`` or more, which no logits give.
+    """
+    logits = pictures.logit()
+    if colours is not None:
+        inverse = torch.linalg.inv(colour_matrix(colours, torch.float64, torch.device("cpu"))).to(logits)
+        logits = _mixed(inverse.expand(len(logits), 3, 3), logits)
+    if contrast_cap is not None:
+        power = logits.square().mean((1, 2, 3), keepdim=True)
+        if (largest := float(power.max().sqrt())) >= contrast_cap:
+            message = (
+                f"contrast_cap (={contrast_cap}) must be above the picture's own contrast of {largest:.4g}, or None"
+            )
+            raise WrongInput(message)
+        logits = logits * contrast_cap / (contrast_cap**4 - power**2) ** 0.25
+    return logits
+
+
+def colour_root(pictures: UInt8[np.ndarray, "n h w 3"]) -> Float64[np.ndarray, "3 3"]:
+    """The square root of the covariance of the colours (0..1) of pictures, like `IMAGENET`.
+
+    Each column is an axis along which colours vary independently, as long as their standard deviation along it, the
+    longest first; its first entry that is not nought is positive.
+    """
+    colours = pictures.reshape(-1, 3).astype(np.float64) / 255
+    variances, axes = np.linalg.eigh(np.cov(colours, rowvar=False, bias=True))
+    root = axes[:, ::-1] * np.sqrt(variances[::-1].clip(min=0))
+    return np.where(root[0] < 0, -root, root)
+
+
 def _mixed(matrices: Float[Tensor, "n 3 3"], planes: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
     return torch.bmm(matrices, planes.flatten(2)).view_as(planes)
 
@@ -59,21 +98,3 @@ def colour_matrix(colours: str, dtype: torch.dtype, device: torch.device) -> Flo
         raise UnknownName("colour matrix", colours, MATRICES)
     root = torch.tensor(MATRICES[colours], dtype=torch.float64, device="cpu")
     return (root / root.norm(dim=0).max()).to(device, dtype)
-
-
-def check_colours(channels: int, decorrelate: bool | None, colours: str) -> None:  # noqa: FBT001 - a setting
-    """Refuse settings that no picture can have; raises `WrongInput` or `UnknownName`."""
-    if channels < 1:
-        message = f"channels (={channels}) must be at least 1"
-        raise WrongInput(message)
-    if decorrelate and channels != 3:
-        message = f"decorrelate (=True) is for 3 channels, not for channels (={channels}): use None or False"
-        raise WrongInput(message)
-    if colours not in MATRICES:
-        raise UnknownName("colour matrix", colours, MATRICES)
-
-
-def colours_used(channels: int, decorrelate: bool | None, colours: str) -> str | None:  # noqa: FBT001 - a setting
-    """The name of the matrix that pictures of so many channels are mixed with; None: none."""
-    wanted = channels == 3 if decorrelate is None else decorrelate
-    return colours if wanted else None

@@ -15,70 +15,55 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from neuronatlas.images.base import Size, check_above, check_size, drawn, settings_of, widened
-from neuronatlas.images.colour import check_colours, colours_used, to_picture
+from neuronatlas.images.base import Size, check_size, drawn, widened
+from neuronatlas.images.coloured import Coloured
 
 
-@dataclass(frozen=True)
-class Fourier:
+@dataclass(frozen=True, kw_only=True)
+class Fourier(Coloured):
     """Pictures from numbers of shape (n, channels, height, width // 2 + 1, 2), the real and imaginary parts.
 
-    ``sd`` is the spread of the first coefficients, which are divided by their frequency to the power ``decay``.
-    ``contrast_cap`` bounds the root mean square z of a picture's logits softly, at z c / (z^4 + c^4)^(1/4): without
-    it, long steps end in saturated pixels. None: no bound. ``decorrelate`` mixes colours by the matrix named in
-    ``colours`` (see `neuronatlas.images.colour`); None: when there are three channels.
+    The coefficients are divided by their frequency to the power ``decay``; the other settings: `Coloured`.
     """
 
-    sd: float = 0.01
     decay: float = 1.0
-    contrast_cap: float | None = None
-    channels: int = 3
-    decorrelate: bool | None = None
-    colours: str = "imagenet"
 
-    def __post_init__(self) -> None:
-        """Refuse values without meaning."""
-        check_above(0, sd=self.sd, contrast_cap=self.contrast_cap)
-        check_colours(self.channels, self.decorrelate, self.colours)
-
-    @property
-    def planes(self) -> int:
-        """The channels of the pictures."""
-        return self.channels
-
-    @property
-    def settings(self) -> dict[str, object]:
-        """The name and the fields as plain values."""
-        return settings_of(self)
+    def shape(self, size: Size) -> tuple[int, ...]:
+        """The shape of the numbers of one picture."""
+        check_size(size)
+        return (self.channels, size[0], size[1] // 2 + 1, 2)
 
     def start(self, size: Size, generators: Sequence[torch.Generator]) -> Float[Tensor, "n c h k 2"]:
         """Random numbers for one picture a generator: n at once equal one by one."""
-        check_size(size)
-        return drawn(self._shape(size), self.sd, generators)
+        return drawn(self.shape(size), self.sd, generators)
 
     def image(self, numbers: Float[Tensor, "n c h k 2"], size: Size) -> Float[Tensor, "n c h w"]:
         """Pictures in 0..1."""
-        wide = widened(numbers, self._shape(size))
-        scaled = wide * _scale(size, self.decay, wide.dtype, wide.device)
-        logits = torch.fft.irfft2(torch.view_as_complex(scaled), s=size, norm="ortho")
-        colours = colours_used(self.channels, self.decorrelate, self.colours)
-        return to_picture(logits, colours, self.contrast_cap).to(numbers.dtype)
+        wide = widened(numbers, self.shape(size))
+        return self._picture(waves(wide, size, self.decay)).to(numbers.dtype)
 
-    def _shape(self, size: Size) -> tuple[int, int, int, int]:
-        return (self.channels, size[0], size[1] // 2 + 1, 2)
+    def inverse(self, pictures: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h k 2"]:
+        """Numbers that make these pictures, which must lie above 0 and below 1."""
+        size = (pictures.shape[2], pictures.shape[3])
+        spectrum = torch.view_as_real(torch.fft.rfft2(self._logits(pictures), norm="ortho"))
+        return spectrum / _scale(size, self.decay, pictures.dtype, pictures.device)
 
 
-def frequencies(size: Size) -> Float[Tensor, "h k"]:
-    """The frequency of each coefficient in cycles a pixel, float64; nought counts as the lowest above it, as in Lucid."""
-    height, width = size
-    rows = torch.fft.fftfreq(height, dtype=torch.float64, device="cpu")
-    columns = torch.fft.rfftfreq(width, dtype=torch.float64, device="cpu")
-    return (rows[:, None] ** 2 + columns[None, :] ** 2).sqrt().clamp(min=1 / max(height, width))
+def waves(numbers: Float[Tensor, "n c h k 2"], size: Size, decay: float) -> Float[Tensor, "n c h w"]:
+    """The sum of the waves whose coefficients these numbers are, each over its frequency to the power ``decay``."""
+    scaled = numbers * _scale(size, decay, numbers.dtype, numbers.device)
+    return torch.fft.irfft2(torch.view_as_complex(scaled), s=size, norm="ortho")
 
 
 @lru_cache(maxsize=32)
 @torch.inference_mode(mode=False)  # what is kept must serve where gradients are wanted
 def _scale(size: Size, decay: float, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "h k 2"]:
-    """What each number is multiplied with; Lucid's quarter is exact in floating point, so it stands here."""
-    scale = 1 / frequencies(size) ** decay / 4
-    return scale[..., None].repeat(1, 1, 2).to(device, dtype)
+    """What each number is multiplied with: 1 / frequency in cycles a pixel, where nought counts as the lowest above it.
+
+    Lucid's quarter is exact in floating point, so it stands here.
+    """
+    height, width = size
+    rows = torch.fft.fftfreq(height, dtype=torch.float64, device="cpu")
+    columns = torch.fft.rfftfreq(width, dtype=torch.float64, device="cpu")
+    frequency = (rows[:, None] ** 2 + columns[None, :] ** 2).sqrt().clamp(min=1 / max(height, width))
+    return (1 / frequency**decay / 4)[..., None].repeat(1, 1, 2).to(device, dtype)
