@@ -57,7 +57,11 @@ class Objective:
     def __mul__(self, factor: float) -> Objective:
         """This one, weighed."""
         return Objective(
-            _weighed(self.name, factor), self.layers, lambda seen: factor * self.measure(seen), self.units, self.only
+            f"{written(factor)} * ({self.name})",
+            self.layers,
+            lambda seen: factor * self.measure(seen),
+            self.units,
+            self.only,
         )
 
     __rmul__ = __mul__
@@ -92,7 +96,7 @@ class Joint:
 
     def __mul__(self, factor: float) -> Joint:
         """This one, weighed."""
-        return Joint(_weighed(self.name, factor), self.layers, lambda seen: factor * self.measure(seen))
+        return Joint(f"{written(factor)} * ({self.name})", self.layers, lambda seen: factor * self.measure(seen))
 
     __rmul__ = __mul__
 
@@ -163,9 +167,9 @@ def as_numbers(what: str, values: Tensor | np.ndarray) -> Float[Tensor, "..."]:
     return numbers
 
 
-def _weighed(name: str, factor: float) -> str:
-    exact = repr(float(factor)).removesuffix(".0")  # the name is all that a saved picture keeps of it
-    return f"{exact} * ({name})"
+def written(number: float) -> str:
+    """A number as it stands in a name, which is all that a saved picture keeps of it: exact, and 1 for 1.0."""
+    return repr(float(number)).removesuffix(".0")
 
 
 def _only(parts: list[Objective]) -> tuple[int, ...] | None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.linalg import vector_norm
 
 from neuronatlas.errors import WrongInput
-from neuronatlas.objectives.base import Objective, Outputs, as_numbers, by_unit, digest, reading
+from neuronatlas.objectives.base import Objective, Outputs, as_numbers, by_unit, digest, reading, written
 from neuronatlas.objectives.units import at
 from neuronatlas.units import Unit
 
@@ -38,7 +38,7 @@ def cosine(layer: str, vector: Tensor | np.ndarray, power: float = 2.0) -> Objec
         outputs = by_unit(seen[layer])
         return _product(outputs, _fitting(weights, outputs, layer), power)
 
-    return Objective(f"cosine({layer}, {digest(weights)}, power={power})", reading(layer), measure)
+    return Objective(f"cosine({layer}, {digest(weights)}, power={written(power)})", reading(layer), measure)
 
 
 def direction_neuron(
@@ -59,7 +59,7 @@ def direction_neuron(
     place = "middle" if position is None else f"{position[0]},{position[1]}"
     places = () if position is None else (Unit(layer, 0, position),)  # any unit: the position is to be checked
     return Objective(
-        f"direction_neuron({layer}, {digest(weights)}@{place}, power={power})", reading(layer), measure, places
+        f"direction_neuron({layer}, {digest(weights)}@{place}, power={written(power)})", reading(layer), measure, places
     )
 
 
@@ -87,7 +87,7 @@ def tensor_direction(layer: str, tensor: Tensor | np.ndarray, *, power: float = 
         outputs = output[:, top : top + height, left : left + width].flatten(1)
         return _product(outputs, _fitting(weights.flatten(1), outputs, layer), power)
 
-    return Objective(f"tensor_direction({layer}, {digest(weights)}, power={power})", reading(layer), measure)
+    return Objective(f"tensor_direction({layer}, {digest(weights)}, power={written(power)})", reading(layer), measure)
 
 
 def _product(

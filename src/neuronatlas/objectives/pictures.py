@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the field's own name
 
 from neuronatlas.errors import WrongInput
-from neuronatlas.objectives.base import PICTURE, Objective, Outputs, as_numbers, digest, reading
+from neuronatlas.objectives.base import PICTURE, Objective, Outputs, as_numbers, digest, reading, written
 
 
 def total_variation(*, layer: str = PICTURE) -> Objective:
@@ -81,7 +81,7 @@ def boundary(width: int = 20, constant: float = 0.5) -> Objective:
         frame[:, width:-width, width:-width] = 0
         return (((_blurred(picture, 5) - picture) ** 2 + 0.8 * (picture - constant) ** 2) * frame).sum()
 
-    return Objective(f"boundary({width}, {constant})", (), measure)
+    return Objective(f"boundary({width}, {written(constant)})", (), measure)
 
 
 def input_difference(picture: np.ndarray | Tensor) -> Objective:
@@ -126,5 +126,5 @@ def _blurred(picture: Float[Tensor, "c h w"], size: int) -> Float[Tensor, "c h w
 
 
 def _named(name: str, layer: str, *arguments: float) -> str:
-    words = [*map(str, arguments), *reading(layer)]
+    words = [*map(written, arguments), *reading(layer)]
     return f"{name}({', '.join(words)})" if words else name

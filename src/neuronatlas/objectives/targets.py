@@ -18,7 +18,7 @@ from torch.nn import functional as F  # noqa: N812 - the field's own name
 
 from neuronatlas.errors import UnknownName, WrongInput
 from neuronatlas.networks.base import Network
-from neuronatlas.objectives.base import Objective, Outputs, as_numbers, by_unit, digest, reading
+from neuronatlas.objectives.base import Objective, Outputs, as_numbers, by_unit, digest, reading, written
 
 
 def outputs_of(network: Network, picture: np.ndarray, layers: Iterable[str]) -> dict[str, Tensor]:
@@ -107,7 +107,7 @@ def caricature(layer: str, target: Tensor, power: float = 0.0) -> Objective:
         cosine = product / (vector_norm(x) * vector_norm(t) + 1e-6)
         return product * cosine.clamp(min=0.1) ** power
 
-    return Objective(f"caricature({layer}, {digest(wanted)}, power={power})", reading(layer), measure)
+    return Objective(f"caricature({layer}, {digest(wanted)}, power={written(power)})", reading(layer), measure)
 
 
 def _fitted(target: Float[Tensor, "..."], output: Float[Tensor, "..."], layer: str) -> Float[Tensor, "..."]:

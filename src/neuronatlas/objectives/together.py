@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from neuronatlas.errors import WrongInput
-from neuronatlas.objectives.base import Joint, Outputs, by_unit, reading
+from neuronatlas.objectives.base import Joint, Outputs, by_unit, reading, written
 
 
 def diversity(layer: str) -> Joint:
@@ -46,4 +46,4 @@ def alignment(layer: str, decay_ratio: float = 2) -> Joint:
             accumulated = accumulated + differences.sum() / decay_ratio**apart
         return -accumulated
 
-    return Joint(f"alignment({layer}, {decay_ratio})", reading(layer), measure)
+    return Joint(f"alignment({layer}, {written(decay_ratio)})", reading(layer), measure)
