@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from neuronatlas import objectives
-from neuronatlas.errors import WrongInput
+from neuronatlas.errors import UnknownName, WrongInput
+from neuronatlas.networks import Network
 from neuronatlas.objectives import channel, neuron
 from neuronatlas.units import Unit
+from tests.networks.models import efficientnet, wrap
 
 SEEN = {
     "map": torch.arange(2 * 4 * 7, dtype=torch.float32).view(2, 4, 7),
@@ -98,3 +102,87 @@ def test_gradients_are_finite_and_reach_only_what_is_asked() -> None:
     assert seen["dense"].grad is not None
     assert seen["dense"].grad.tolist() == [0, 0, 1]
     assert seen["tokens"].grad is None
+
+
+def test_what_a_sum_reads() -> None:
+    both = channel("a", 3) - 2 * neuron("a", 1)
+    assert (both.layers, both.only, both.mean_of) == (("a",), (1, 3), None)
+    assert both.units == (Unit("a", 3), Unit("a", 1))
+    assert (channel("a", 3) + channel("b", 3)).only is None
+    assert (channel("a", 3) + objectives.deepdream("a")).only is None
+    assert (objectives.deepdream("a") + channel("a", 3)).only is None
+    penalised = channel("a", 3) - 0.1 * objectives.total_variation()
+    assert (penalised.layers, penalised.only, penalised.mean_of) == (("a",), (3,), None)
+    assert (objectives.l1() + penalised).only == (3,)
+    assert (objectives.l1() + objectives.l2()).only is None
+    assert channel("a", 3).mean_of == 3
+    assert (2 * channel("a", 3)).mean_of is None
+    assert neuron("a", 3).mean_of is None
+    assert neuron("a", 3).only == (3,)
+
+
+def test_means_and_totals() -> None:
+    parts = [channel("dense", 0), channel("map", 1), channel("dense", 2)]
+    assert float(objectives.total(parts).measure(SEEN)) == 3 + 41.5 + 8
+    assert float(objectives.mean(parts).measure(SEEN)) == pytest.approx((3 + 41.5 + 8) / 3)
+    assert objectives.total(parts).name == "dense:0 + map:1 + dense:2"
+    assert objectives.mean(iter(parts)).name == "mean(dense:0, map:1, dense:2)"
+    assert objectives.mean(parts).layers == ("dense", "map")
+    assert objectives.mean(parts[::2]).only == (0, 2)
+    assert objectives.mean(parts[:1]).mean_of is None
+    many = objectives.mean([channel("dense", 1)] * 3000)
+    assert float(many.measure(SEEN)) == pytest.approx(5)
+    for combine in (objectives.mean, objectives.total):
+        with pytest.raises(WrongInput, match="objectives is empty"):
+            combine([])
+
+
+def test_interpolations_end_at_both() -> None:
+    steps = objectives.interpolation(channel("dense", 0), channel("map", 1), 5)
+    assert [float(step.measure(SEEN)) for step in steps] == pytest.approx([3, 12.625, 22.25, 31.875, 41.5])
+    assert [step.name for step in steps[:2]] == ["1 * (dense:0) + 0 * (map:1)", "0.75 * (dense:0) + 0.25 * (map:1)"]
+    assert {step.layers for step in steps} == {("dense", "map")}
+    with pytest.raises(WrongInput, match=r"count \(=1\) must be 2 or more"):
+        objectives.interpolation(channel("dense", 0), channel("map", 1), 1)
+
+
+def classifier(*after: nn.Module, labels: tuple[str, ...] = ("cat", "crane", "dog", "crane")) -> Network:
+    parts = [nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 4), *after]
+    network = wrap(nn.Sequential(*parts), 8)
+    network.labels = labels
+    return network
+
+
+def test_classes_are_found_by_label_or_number() -> None:
+    network = classifier()
+    assert objectives.class_logit(network, "dog").name == "3:2" == objectives.class_logit(network, 2).name
+    assert objectives.class_logit(classifier(nn.Softmax(1)), "cat").name == "3:0"
+    with pytest.raises(UnknownName, match="no label 'dgo': did you mean 'dog'"):
+        objectives.class_logit(network, "dgo")
+    with pytest.raises(WrongInput, match="label 'crane' is the name of outputs 1 and 3: give its number"):
+        objectives.class_logit(network, "crane")
+    with pytest.raises(WrongInput, match=r"label \(=4\) is out of range: there are labels 0 to 3"):
+        objectives.class_logit(network, 4)
+    with pytest.raises(WrongInput, match="has 0 labels"):
+        objectives.class_logit(classifier(labels=()), "cat")
+    with pytest.raises(WrongInput, match="has 2 labels and 0 layers with a unit for each"):
+        objectives.class_logit(classifier(labels=("a", "b")), "a")
+
+
+def test_the_classes_of_a_real_network() -> None:
+    assert objectives.class_logit(efficientnet(), "goldfish").name == "fc:1"
+
+
+def test_targets_are_what_the_network_makes_of_a_picture() -> None:
+    network = classifier()
+    picture = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    found = objectives.outputs_of(network, picture, ["0", "3"])
+    assert {name: tuple(output.shape) for name, output in found.items()} == {"0": (4, 6, 6), "3": (4,)}
+    means = network.respond(picture[None], ["0"])["0"][0]
+    np.testing.assert_allclose(found["0"].mean((1, 2)).numpy(), means, rtol=1e-6)
+    again = objectives.outputs_of(network, picture.astype(np.float64) / 255, ["0"])["0"]
+    torch.testing.assert_close(again, found["0"])
+    with pytest.raises(WrongInput, match=r"picture has shape \(8, 8\); \(height, width, 3\) is expected"):
+        objectives.outputs_of(network, picture[..., 0], ["0"])
+    with pytest.raises(WrongInput, match="picture holds values from 0 to 255; uint8, or floats"):
+        objectives.outputs_of(network, np.full((8, 8, 3), [0.0, 1.0, 255.0]), ["0"])

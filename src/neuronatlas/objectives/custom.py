@@ -104,8 +104,11 @@ def _name(function: Function, layers: tuple[str, ...]) -> str:
 
 
 def _scalar(value: object, name: str) -> Tensor:
-    if not isinstance(value, Tensor) or value.ndim != 0 or not value.is_floating_point():
-        what = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
-        message = f"objective {name!r} gave {what}; a tensor of shape () is expected, such as a mean"
-        raise WrongInput(message)
-    return value
+    if not isinstance(value, Tensor):
+        what = f"a {type(value).__name__}"
+    elif value.ndim != 0 or not value.is_floating_point():
+        what = f"a tensor of shape {tuple(value.shape)} and type {value.dtype}"
+    else:
+        return value
+    message = f"objective {name!r} gave {what}; a floating-point tensor of shape () is expected, such as a mean"
+    raise WrongInput(message)
