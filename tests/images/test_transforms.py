@@ -1,32 +1,21 @@
-"""Transforms against scipy's resampling, and against what a turn by so many degrees means."""
+"""Affine against scipy's resampling; Lucid's chain against Lucent's own work, loops, and what its numbers mean."""
 
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from scipy import ndimage
+from tests.reference import transforms as slow
 
-from neuronatlas.images import transforms
-from neuronatlas.images.transforms import Affine, LucidChain, Transform
+from neuronatlas.images.transforms import Affine, LucidChain, Transform, lucid
+from neuronatlas.images.transforms.base import option
 
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
-
-
-def resampled(image: np.ndarray, transform: Affine, draws: np.ndarray, *, mode: str) -> np.ndarray:
-    """What stands in the docstring, pixel by pixel from the middle of the picture, by scipy."""
-    height, width = image.shape[1:]
-    y, x = np.mgrid[:height, :width]
-    x, y = x - (width - 1) / 2, y - (height - 1) / 2
-    turn = math.radians(transform.degrees * draws[3])
-    size = 1 + transform.scale * draws[2]
-    column = (math.cos(turn) * x - math.sin(turn) * y) / size + transform.shift * draws[0] + (width - 1) / 2
-    row = (math.sin(turn) * x + math.cos(turn) * y) / size + transform.shift * draws[1] + (height - 1) / 2
-    return np.stack([ndimage.map_coordinates(plane, [row, column], order=1, mode=mode) for plane in image])
 
 
 @pytest.mark.parametrize("transform", [Affine(), Affine(shift=9.0, scale=0.3, degrees=70.0)])
@@ -36,7 +25,7 @@ def test_affine_agrees_with_scipy_up_to_the_border(transform: Affine, height: in
     draws = transform.draw(4, generator(2)).double()
     found = transform(images, draws).numpy()
     for index in range(4):
-        expected = resampled(images[index].numpy(), transform, draws[index].numpy(), mode="reflect")
+        (expected,) = slow.transformed(transform.settings, images[index].numpy(), draws[index].numpy())
         np.testing.assert_allclose(found[index], expected, rtol=0, atol=1e-9)
 
 
@@ -100,30 +89,64 @@ def test_gradients_type_and_channels_pass(transform: Transform) -> None:
     assert images.grad.abs().max() > 0
 
 
-def of_lucid(first: tuple[int, int], second: tuple[int, int], step: int, turn: int) -> torch.Tensor:
-    """Draws that stand for these jitters (pixels), this step of size (0 to 10) and this place in the list of angles."""
-    places = [(pixel + 0.5) / 9 for pixel in first] + [(pixel + 0.5) / 5 for pixel in second]
-    return torch.tensor([[*places, (step + 0.5) / 11, (turn + 0.5) / 26]])
+def of_lucid(*places: int) -> torch.Tensor:
+    """Draws that stand for these places among 8, 8, 11, 26, 4 and 4."""
+    return torch.tensor([[(place + 0.5) / count for place, count in zip(places, (8, 8, 11, 26, 4, 4), strict=True)]])
 
 
 STILL = 10  # the place of an angle of nought among -10 to 10
+ARCHIVE = Path(__file__).parent / "lucent_transforms.npz"
+
+
+@pytest.mark.parametrize("index", range(10))
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-7), (torch.float32, 1e-5)])
+def test_lucid_is_what_lucent_computes(index: int, dtype: torch.dtype, tolerance: float) -> None:
+    """The archive is torch-lucent's own work: see tests/reference/make_lucent_transforms.py."""
+    with np.load(ARCHIVE) as archive:
+        picture, choices, expected = (archive[f"{name}_{index}"] for name in ("picture", "choices", "result"))
+    upsample, *places = choices.tolist()
+    moved = LucidChain(upsample=upsample or None)(torch.from_numpy(picture)[None].to(dtype), of_lucid(*places))[0]
+    found = (moved[:, ::3, ::3] if upsample == 224 else moved).numpy()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("upsample", [None, 30])
+@pytest.mark.parametrize(("height", "width"), [(18, 18), (25, 37), (41, 30)])
+def test_lucid_agrees_with_loops(height: int, width: int, upsample: int | None) -> None:
+    transform = LucidChain(upsample=upsample)
+    images = torch.rand((1, 2, height, width), generator=generator(1), dtype=torch.float64)
+    for draws in transform.draw(6, generator(2)):
+        (expected,) = slow.transformed(transform.settings, images[0].numpy(), draws.numpy())
+        found = transform(images, draws[None])[0].numpy()
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("step", range(11))
-def test_lucid_changes_size_by_its_eleven_steps(step: int) -> None:
-    images = torch.rand((1, 3, 128, 100), generator=generator())
-    moved = LucidChain()(images, of_lucid((0, 0), (0, 0), step, STILL))
+def test_lucid_changes_size_by_its_eleven_steps_and_never_shrinks(step: int) -> None:
+    images = torch.rand((1, 3, 128, 96), generator=generator())
+    moved = LucidChain(upsample=None)(images, of_lucid(0, 0, step, STILL, 0, 0))
     percent = 90 + 2 * step
-    assert moved.shape[2:] == ((128 + 16) * percent // 100 - 4, (100 + 16) * percent // 100 - 4)
+    sizes = [-(-length * percent // 100) for length in (152, 120)]
+    gaps = [max(0, length - size) for length, size in zip((152, 120), sizes, strict=True)]
+    padded = sum(-(-gap // 2) for gap in gaps)  # Lucent pads both sides by half of either gap
+    assert list(moved.shape[2:]) == [size + padded for size in sizes]
 
 
-def test_lucid_at_rest_pads_with_grey_and_cuts_where_it_is_told() -> None:
+def test_lucid_at_rest_pads_with_grey_and_moves_over_black() -> None:
     images = torch.rand((1, 3, 32, 40), generator=generator())
-    moved = LucidChain()(images, of_lucid((4, 1), (2, 3), 5, STILL))
-    assert moved.shape[2:] == (32 + 24 - 12, 40 + 24 - 12)
-    # The picture stood at 12, 12; its corner is cut by (1 + 3) rows and (4 + 2) columns.
-    torch.testing.assert_close(moved[:, :, 8 : 8 + 32, 6 : 6 + 40], images, rtol=0, atol=1e-5)
-    assert moved[:, :, :8].sub(0.5).abs().max() < 1e-5
+    moved = LucidChain(upsample=None)(images, of_lucid(4, 1, 5, STILL, 2, 3))
+    assert moved.shape[2:] == (32 + 24, 40 + 24)
+    # The picture stood at 12, 12; it moved (1 + 3) rows and (4 + 2) columns.
+    torch.testing.assert_close(moved[:, :, 16 : 16 + 32, 18 : 18 + 40], images, rtol=0, atol=1e-5)
+    assert moved[:, :, 4:16, 6:].sub(0.5).abs().max() < 1e-5
+    assert moved[:, :, :4].abs().max() < 1e-5
+    assert moved[:, :, :, :6].abs().max() < 1e-5
+
+
+@pytest.mark.parametrize(("size", "larger"), [((223, 300), True), ((224, 224), False), ((300, 100), True)])
+def test_lucid_brings_what_has_a_short_side_to_224(size: tuple[int, int], *, larger: bool) -> None:
+    moved = LucidChain()(torch.rand((1, 1, *size), generator=generator()), of_lucid(0, 0, 5, STILL, 0, 0))
+    assert moved.shape[2:] == ((224, 224) if larger else (size[0] + 24, size[1] + 24))
 
 
 @pytest.mark.parametrize(("place", "degrees"), [(0, -10), (4, -6), (13, 3), (20, 10), (25, 0)])
@@ -132,7 +155,8 @@ def test_lucid_turns_by_the_degrees_it_says(place: int, degrees: int) -> None:
     size = 121
     y, x = np.mgrid[:size, :size] - size // 2
     bar = np.exp(-((y / 3.0) ** 2)) * (np.hypot(x, y) < 50)
-    moved = LucidChain()(torch.from_numpy(bar)[None, None].repeat(1, 3, 1, 1), of_lucid((4, 4), (2, 2), 5, place))
+    images = torch.from_numpy(bar)[None, None].repeat(1, 3, 1, 1)
+    moved = LucidChain(upsample=None)(images, of_lucid(0, 0, 5, place, 0, 0))
     plane = moved[0, 0].numpy() * (moved[0, 0].numpy() > 0.05)
     rows, columns = np.mgrid[: plane.shape[0], : plane.shape[1]]
     inside = np.hypot(rows - plane.shape[0] / 2, columns - plane.shape[1] / 2) < 48
@@ -147,9 +171,12 @@ def test_lucid_turns_by_the_degrees_it_says(place: int, degrees: int) -> None:
 
 
 def test_lucid_draws_as_published() -> None:
-    angles = [transforms._choice((place + 0.5) / 26, [*range(-10, 11), 0, 0, 0, 0, 0]) for place in range(26)]
+    angles = [option((place + 0.5) / 26, lucid.ANGLES) for place in range(26)]
     assert angles.count(0) == 6
     assert sorted(set(angles)) == list(range(-10, 11))
+    assert [option((place + 0.5) / 11, lucid.FACTORS) for place in range(11)] == [
+        pytest.approx(percent / 100) for percent in range(90, 111, 2)
+    ]
     draws = LucidChain().draw(3000, generator())
     assert draws.min() >= 0
     assert draws.max() < 1
