@@ -32,9 +32,7 @@ def total_variation(*, layer: str = PICTURE) -> Objective:
 
 
 def l1(constant: float = 0.5, *, layer: str = PICTURE) -> Objective:
-    """The sum of the absolute differences from ``constant``, grey for a picture (0 in Lucid, whose pictures it is used
-    on with 0.5).
-    """
+    """The sum of the absolute differences from ``constant``, by default grey; Lucid's default is 0."""
 
     def measure(seen: Outputs) -> Float[Tensor, ""]:
         return (seen[layer] - constant).abs().sum()
