@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
+import math
 import shutil
 import time
 from collections.abc import Callable, Iterable
@@ -115,7 +116,7 @@ def prepare(
         settings={
             "seed": seed,
             "reduce": "mean",
-            "recipe": asdict(recipe),
+            "recipe": recipe.settings,
             "rendered": {entry.name: len(rendered[number]) for number, entry in enumerate(entries)},
             "map": {
                 "correlation": correlation,
@@ -169,7 +170,7 @@ def estimate(job: Job, *, steps: int = 2) -> Estimate:
         few()  # the first call pays for what is made once
         once = _timed(few)
         seconds += once / (steps + 0.5) * job.recipe.steps * -(-count // tile)
-        size += count * ((fitted.canvas or 0) ** 2 * 3 + 4 * job.recipe.steps)
+        size += count * (math.prod(fitted.size) * 3 + 4 * job.recipe.steps)
     rendered = sum(len(shard.units) for shard in job.plan.of("renderings"))
     return Estimate(sum(entry.units for entry in job.manifest.layers), rendered, len(job.plan.shards), seconds, size)
 
@@ -237,7 +238,7 @@ def _renderings(job: Job, atlas: Atlas, shard: Shard) -> tuple[dict[str, np.ndar
     about: dict[str, object] = {
         "status": [rendering.status for rendering in made],
         "reason": [rendering.reason for rendering in made],
-        "recipe": asdict(made[0].recipe),
+        "recipe": made[0].recipe.settings,
     }
     return tensors, about
 

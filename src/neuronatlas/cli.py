@@ -121,7 +121,7 @@ def render(
     from neuronatlas.rendering import render as optimise
 
     found = _load(network)
-    changes = {} if steps is None else {"steps": steps}
+    changes: dict[str, Any] = {} if steps is None else {"steps": steps}
     with reporter() as progress:
         told = partial(progress, "pictures")
         made = optimise(found, units, preset=preset, seed=seed, progress=told, **changes)

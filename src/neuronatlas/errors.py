@@ -6,7 +6,8 @@
     ├── WrongInput          what was asked for cannot be done; the message says what can
     │   ├── UnknownName     a network, layer, unit or stimulus that is not there
     │   └── AtlasMismatch   a folder that holds the atlas of something else
-    └── AtlasDamaged        a file of an atlas is missing, truncated or altered
+    ├── AtlasDamaged        a file of an atlas is missing, truncated or altered
+    └── Cancelled           work was stopped because somebody asked for it
 
 Each message names the argument, its value, the rule that it broke and the next step.
 """
@@ -50,3 +51,7 @@ class AtlasMismatch(WrongInput):
 
 class AtlasDamaged(NeuronAtlasError):
     """A file of the atlas is missing, truncated or altered."""
+
+
+class Cancelled(NeuronAtlasError):
+    """Work was stopped because somebody asked for it; raise it in a callback to ask."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -90,22 +90,38 @@ class Network(ABC):
         """The sha256 of every weight with its name, type and shape."""
 
     @abstractmethod
-    def capture(self, layers: Iterable[str], *, wake: bool = False) -> AbstractContextManager[Capture]:
+    def capture(
+        self, layers: Iterable[str], *, wake: bool = False, units: Sequence[int] | None = None
+    ) -> AbstractContextManager[Capture]:
         """Inside the block, a function from pictures (n, c, h, w) in 0..1 to the outputs of ``layers``.
 
         The model is in evaluation mode and its weights need no gradient inside the block; both are as before after
         it. The forward pass ends at the deepest layer asked for. Gradients flow from the outputs to the pictures;
         with ``wake`` also through a rectifier asked for whose unit is silent everywhere, as though it were linear.
+        With ``units``, each output holds these units alone, in this order.
         """
 
     @abstractmethod
     def receptive_fields(self, layers: Iterable[str]) -> dict[str, int]:
         """For each layer, how many columns of the input its middle unit sees; at most the input's width."""
 
-    def accelerated(self, layer: str) -> Network:
-        """A network equal up to ``layer`` (within rounding) that is faster to differentiate; may be itself."""
-        self.layer(layer)
-        return self
+    @property
+    def device(self) -> torch.device:
+        """Where pictures are wanted."""
+        return torch.device("cpu")
+
+    def accelerated(self, layers: Iterable[str], *, precision: str = "float32", copies: int = 1) -> list[Network]:
+        """Up to ``copies`` networks equal to this one up to ``layers`` (within rounding), but faster to differentiate.
+
+        Each may be used by a thread of its own. With ``precision`` "bfloat16" they compute in that type where that can
+        be: faster on dense networks and processors that have it, slower on depthwise convolutions. Where there is no
+        faster way, the answer is this network alone.
+        """
+        for name in layers:
+            self.layer(name)
+        assert copies > 0
+        assert precision
+        return [self]
 
     def layer(self, name: str) -> Layer:
         """The layer of that name; raises `UnknownName` with the nearest names."""

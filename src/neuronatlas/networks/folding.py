@@ -1,66 +1,171 @@
-"""Batch norms folded into the convolutions before them: the same function, a third fewer passes over memory.
+"""A network made faster to differentiate, in place: the same function in fewer passes over memory.
 
-With the batch norm ``y = g (x - m) / sqrt(v + e) + b`` after a convolution of weights ``w`` and bias ``c``, the
-convolution of weights ``w g / sqrt(v + e)`` and bias ``(c - m) g / sqrt(v + e) + b`` gives ``y`` at once
-(Jacob et al. 2018, arXiv 1712.05877, section 3.2).
+- A batch norm goes into the convolution before it: with ``y = g (x - m) / sqrt(v + e) + b`` after a convolution of
+  weights ``w`` and bias ``c``, the convolution of weights ``w g / sqrt(v + e)`` and bias ``(c - m) g / sqrt(v + e) + b``
+  gives ``y`` at once (Jacob et al. 2018, arXiv 1712.05877, section 3.2).
+- Padding with nought, equal on both sides, goes into the convolution after it.
+- A rectifier after a convolution overwrites its output.
+
+What a module does between its parts cannot be seen from here, so the caller compares the result with the original.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.nn.utils.parametrize import is_parametrized
 
+Part = TypeVar("Part", bound=nn.Module)
 
-def fold_batch_norms(module: nn.Module, image: Tensor, *, keep: str) -> int:
-    """Fold, in place, every batch norm whose input is the output of one convolution; return how many.
+_RECTIFIERS = {nn.ReLU: torch.inf, nn.ReLU6: 6.0}
 
-    ``image`` (1, c, h, w) is sent through once to see which follows which. The convolution named ``keep`` is left
-    alone, since its output is wanted as it is. The caller compares the result: a network may use a convolution's
-    output twice, which cannot be seen here.
+
+@dataclass(frozen=True)
+class Flow:
+    """Which module's output was which module's input in one forward pass: the makers of each call's first input."""
+
+    makers: dict[str, list[str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, module: nn.Module, image: Tensor) -> Flow:
+        """Send ``image`` (1, c, h, w) through once and watch every convolution and every module without children."""
+        flow = cls()
+        made: dict[int, tuple[str, Tensor]] = {}  # the tensor is kept, so that its id stays its own
+
+        def watch(name: str) -> Any:
+            def hook(_: nn.Module, inputs: tuple[object, ...], output: object) -> None:
+                given = inputs[0] if inputs else None
+                flow.makers.setdefault(name, []).append(made[id(given)][0] if id(given) in made else "")
+                if isinstance(output, Tensor) and output is not given:
+                    made[id(output)] = (name, output)
+
+            return hook
+
+        hooks = [
+            part.register_forward_hook(watch(name))
+            for name, part in module.named_modules()
+            if name and (isinstance(part, nn.Conv2d) or next(part.children(), None) is None)
+        ]
+        try:
+            module(image)
+        finally:
+            for handle in hooks:
+                handle.remove()
+        return flow
+
+    def before(self, name: str) -> str:
+        """The module whose output is the input of ``name``; "" where that is none, or changes, or either ran twice."""
+        makers = self.makers.get(name, [])
+        if len(makers) != 1 or len(self.makers.get(makers[0], [])) != 1:
+            return ""
+        return makers[0]
+
+
+def fold_batch_norms(module: nn.Module, flow: Flow, *, keep: Collection[str]) -> int:
+    """Fold every batch norm whose input is the output of one convolution; return how many.
+
+    The convolutions named in ``keep`` are left alone, since their outputs are wanted as they are.
     """
-    producer: dict[int, tuple[str, nn.Conv2d, Tensor]] = {}
-    pairs: list[tuple[str, nn.Conv2d, str, nn.BatchNorm2d]] = []
-    calls: dict[str, int] = {}
-
-    def watch(name: str) -> object:
-        def hook(part: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            calls[name] = calls.get(name, 0) + 1
-            if isinstance(part, nn.Conv2d):
-                producer[id(output)] = (name, part, output)
-            elif isinstance(part, nn.BatchNorm2d) and id(inputs[0]) in producer:
-                before, convolution, _ = producer[id(inputs[0])]
-                pairs.append((before, convolution, name, part))
-
-        return hook
-
-    named = [(name, part) for name, part in module.named_modules() if isinstance(part, (nn.Conv2d, nn.BatchNorm2d))]
-    hooks = [part.register_forward_hook(watch(name)) for name, part in named]  # type: ignore[arg-type]
-    try:
-        module(image)
-    finally:
-        for handle in hooks:
-            handle.remove()
-
     folded = 0
-    for before, convolution, after, norm in pairs:
-        once = calls[before] == calls[after] == 1
-        if before == keep or not once or is_parametrized(convolution):
+    for name, norm in _parts(module, nn.BatchNorm2d):
+        before = flow.before(name)
+        convolution = module.get_submodule(before) if before else None
+        if not isinstance(convolution, nn.Conv2d) or before in keep or is_parametrized(convolution):
             continue
         if norm.running_mean is None or norm.running_var is None:
             continue
         convolution.weight, convolution.bias = fuse_conv_bn_weights(
             convolution.weight, convolution.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
         )
-        parent, _, child = after.rpartition(".")
-        setattr(module.get_submodule(parent), child, _Folded())
+        _replace(module, name, Passed())
         folded += 1
     return folded
 
 
-class _Folded(nn.Module):
-    """Stands where a batch norm was; gives a fresh tensor view so that hooks see an output of its own."""
+def fold_padding(module: nn.Module, flow: Flow) -> int:
+    """Fold every module that pads equally with nought into the convolution that it is part of, or that follows it."""
+    folded = 0
+    for name, padding in _parts(module, nn.ZeroPad2d):
+        left, right, top, bottom = padding.padding
+        after = [other for other in flow.makers if flow.before(other) == name]
+        place = after[0] if after else name.rpartition(".")[0]
+        convolution = module.get_submodule(place)
+        if not isinstance(convolution, nn.Conv2d) or (left, top) != (right, bottom):
+            continue
+        if convolution.padding != (0, 0) or convolution.padding_mode != "zeros" or len(after) > 1:
+            continue
+        convolution.padding = (top, left)
+        _replace(module, name, Passed())
+        folded += 1
+    return folded
+
+
+def rectify_in_place(module: nn.Module, flow: Flow, *, keep: Collection[str]) -> int:
+    """Let every rectifier but those in ``keep`` that follows nothing but convolutions overwrite their output."""
+    changed = 0
+    for name, part in list(module.named_modules()):
+        if type(part) not in _RECTIFIERS or name in keep or name not in flow.makers:
+            continue
+        makers = [module.get_submodule(maker) if maker else None for maker in flow.makers[name]]
+        if all(isinstance(maker, (nn.Conv2d, nn.BatchNorm2d, Passed)) for maker in makers):
+            _replace(module, name, Overwriting(_RECTIFIERS[type(part)]))
+            changed += 1
+    return changed
+
+
+class Passed(nn.Module):
+    """Stands where a module was that is now part of another."""
+
+    inplace = True  # its output is its input, and counts as an output all the same
 
     def forward(self, x: Tensor) -> Tensor:
         """The input."""
-        return x.view_as(x)
+        return x
+
+
+class Overwriting(nn.Module):
+    """A rectifier with an upper end that overwrites its input.
+
+    torch's own keeps a copy of what it overwrites; its gradient needs only the result.
+    """
+
+    def __init__(self, high: float) -> None:
+        super().__init__()
+        self.high = high
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The input within nought and ``high``."""
+        if not torch.is_grad_enabled() or not x.requires_grad:
+            return x.clamp_(0, self.high)
+        rectified: Tensor = _Rectify.apply(x, self.high)  # type: ignore[no-untyped-call]
+        return rectified
+
+
+class _Rectify(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, high: float) -> Tensor:
+        ctx.mark_dirty(x)
+        ctx.save_for_backward(x.clamp_(0, high))
+        ctx.high = high
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (result,) = ctx.saved_tensors
+        return torch.ops.aten.hardtanh_backward(gradient, result, 0.0, ctx.high), None
+
+
+def _parts(module: nn.Module, kind: type[Part]) -> Iterator[tuple[str, Part]]:
+    for name, part in list(module.named_modules()):
+        if isinstance(part, kind):
+            yield name, part
+
+
+def _replace(module: nn.Module, name: str, part: nn.Module) -> None:
+    parent, _, child = name.rpartition(".")
+    setattr(module.get_submodule(parent), child, part)

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import itertools
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,7 +23,8 @@ from torch.utils import _pytree as pytree
 
 from neuronatlas.errors import NeuronAtlasError, WrongInput
 from neuronatlas.networks.base import Capture, InputSpec, Layer, Network
-from neuronatlas.networks.folding import fold_batch_norms
+from neuronatlas.networks.folding import Flow, fold_batch_norms, fold_padding, rectify_in_place
+from neuronatlas.networks.slicing import cone, sliced
 
 _COPIES = (nn.Identity, nn.Flatten, nn.Unflatten, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 _RECTIFIERS = (nn.ReLU, nn.ReLU6)
@@ -50,6 +53,9 @@ class TorchNetwork(Network):
         self.name = name
         self.labels = labels
         self._rename = rename
+        self._dtype: torch.dtype | None = None  # what a copy computes in, where not in its weights' own
+        self._kept: tuple[object, list[Network]] = (None, [])
+        self._cones: dict[str, list[str]] = {}  # what to cut for some units of a layer alone; only a copy is ever cut
 
     @cached_property
     def _table(self) -> tuple[dict[str, Layer], dict[str, str], dict[str, str]]:
@@ -102,9 +108,12 @@ class TorchNetwork(Network):
         return total.hexdigest()
 
     @contextmanager
-    def capture(self, layers: Iterable[str], *, wake: bool = False) -> Iterator[Capture]:
+    def capture(
+        self, layers: Iterable[str], *, wake: bool = False, units: Sequence[int] | None = None
+    ) -> Iterator[Capture]:
         """See `Network.capture`."""
         wanted = {self._table[2][self.layer(name).name]: name for name in layers}
+        cut = self._cones.get(next(iter(wanted)), []) if units is not None and len(wanted) == 1 else []
         seen: dict[str, Tensor] = {}
 
         def keep(seen_now: _Seen) -> None:
@@ -112,7 +121,10 @@ class TorchNetwork(Network):
                 output = seen_now.output.clone()
                 if wake and isinstance(seen_now.module, _RECTIFIERS) and seen_now.given is not None:
                     output = _awake(output, seen_now.given)
-                seen[wanted[seen_now.address]] = output
+                name = wanted[seen_now.address]
+                if units is not None and not cut:
+                    output = output.index_select(self.layer(name).unit_axis + 1, torch.tensor(units).to(output.device))
+                seen[name] = output if self._dtype is None else output.float()
                 if len(seen) == len(wanted):
                     raise _Reached
 
@@ -130,7 +142,7 @@ class TorchNetwork(Network):
                 raise NeuronAtlasError(message)
             return {name: seen[name] for name in wanted.values()}
 
-        with self._evaluation(), self._watched(watches, keep_inputs=wake):
+        with self._evaluation(), self._watched(watches, keep_inputs=wake), sliced(self.module, cut, units or ()):
             yield run
 
     @contextmanager
@@ -187,30 +199,94 @@ class TorchNetwork(Network):
                     hits[name, column] = bool(output[..., output.shape[3] // 2].isnan().any())
         return hits
 
-    def accelerated(self, layer: str) -> TorchNetwork:
-        """A copy with its batch norms folded into the convolutions before them, never across ``layer``."""
-        target = self._table[2][self.layer(layer).name].split("#")[0]
-        try:
-            twin = copy.deepcopy(self.module)
-        except (RuntimeError, TypeError):  # it holds a tensor with a past, or a handle on something
-            return self
-        with _frozen(twin), torch.no_grad():
-            fold_batch_norms(twin, self.input.normalise(self._blank()), keep=target)
-        twin.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        fast = TorchNetwork(twin, input=self.input, name=self.name, labels=self.labels, rename=self._rename)
-        fast.__dict__["_table"] = self._table
-        probe = torch.rand(self._blank().shape, generator=torch.Generator().manual_seed(0))
-        with torch.no_grad(), self.capture([layer]) as slow_run, fast.capture([layer]) as fast_run:
-            slow, quick = slow_run(probe)[layer], fast_run(probe)[layer]
-        scale = float(slow.nan_to_num(0, 0, 0).abs().max())
-        close = torch.allclose(slow, quick, rtol=1e-3, atol=1e-4 * scale + 1e-12, equal_nan=True)
-        return fast if close else self
+    def accelerated(self, layers: Iterable[str], *, precision: str = "float32", copies: int = 1) -> list[Network]:
+        """See `Network.accelerated`: compared with this one in values and gradient on a random picture, then kept.
+
+        They are made anew when a weight has changed since.
+        """
+        names = tuple(layers)
+        key = (names, precision, self._checksum())
+        if self._kept[0] != key:
+            first = self._twin(names, precision)
+            self._kept = (key, [] if first is None else [first])
+        kept = self._kept[1]
+        while kept and len(kept) < copies:
+            twin = self._twin(names, precision)
+            assert twin is not None
+            kept.append(twin)
+        return list(kept[:copies]) or [self]
+
+    def _twin(self, layers: tuple[str, ...], precision: str) -> TorchNetwork | None:
+        addresses = [self._table[2][self.layer(name).name] for name in layers]
+        targets = {address.split("#")[0] for address in addresses}
+        for overwriting in (True, False):
+            try:
+                module = copy.deepcopy(self.module)
+            except (RuntimeError, TypeError):  # it holds a tensor with a past, or a handle on something
+                return None
+            twin = TorchNetwork(module, input=self.input, name=self.name, labels=self.labels, rename=self._rename)
+            twin.__dict__["_table"] = self._table
+            with _frozen(module), torch.no_grad():
+                blank = self.input.normalise(self._blank())
+                flow = Flow.of(module, blank)
+                fold_batch_norms(module, flow, keep=targets)
+                if overwriting:
+                    fold_padding(module, flow)
+                    rectify_in_place(module, flow, keep=targets)
+                module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+                parts = cone(module, Flow.of(module, blank.clone()), addresses[0].split("#")[0])
+            if self._agrees(twin, layers):
+                break
+        else:
+            return None
+        if len(layers) == 1 and all(weight.isfinite().all() for weight in module.parameters()):
+            twin._cones = {addresses[0]: parts}
+            if not self._agrees(twin, layers, units=[0, self.layer(layers[0]).units - 1, 0]):
+                twin._cones = {}
+        if precision == "bfloat16":
+            twin._dtype = torch.bfloat16
+            module.to(torch.bfloat16)
+        return twin
+
+    def _checksum(self) -> int:
+        """A quick number that changes with every weight and buffer."""
+        total = 0
+        for value in self.module.state_dict().values():
+            plain = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+            total = zlib.crc32(plain.numpy().data, total)
+        return total
+
+    def _agrees(self, other: TorchNetwork, layers: tuple[str, ...], *, units: list[int] | None = None) -> bool:
+        """Do both give the same values and the same gradient for a random picture, as far as rounding allows?"""
+        found = []
+        for network in (self, other):
+            generator = torch.Generator().manual_seed(0)
+            probe = torch.rand(self._blank().shape, generator=generator).to(self.device).requires_grad_(True)
+            try:
+                with network.capture(layers, units=units) as run:
+                    outputs = list(run(probe).values())
+                weights = [torch.randn(output.shape, generator=generator).to(output) for output in outputs]
+                total = sum((o.nan_to_num(0, 0, 0) * w).sum() for o, w in zip(outputs, weights, strict=True))
+                slope = torch.autograd.grad(total, probe)[0]  # type: ignore[arg-type]
+            except RuntimeError:  # a part was overwritten that was needed; or no gradient passes
+                if network is other:
+                    return False
+                raise
+            found.append([*(output.detach() for output in outputs), slope])
+        return all(_close(one, another) for one, another in zip(*found, strict=True))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the module's weights are."""
+        weight = next(itertools.chain(self.module.parameters(), self.module.buffers()), None)
+        return torch.device("cpu") if weight is None else weight.device
 
     def _blank(self) -> Tensor:
-        return torch.full((1, self.input.channels, *self.input.size), 0.5)
+        return torch.full((1, self.input.channels, *self.input.size), 0.5, device=self.device)
 
     def _forward(self, images: Tensor) -> None:
-        self.module(self.input.normalise(images))
+        normalised = self.input.normalise(images)
+        self.module(normalised if self._dtype is None else normalised.to(self._dtype))
 
     @contextmanager
     def _evaluation(self) -> Iterator[None]:
@@ -255,6 +331,11 @@ class _Watch:
                 self.report(_Seen(self.name, module, place, None, given, _odd(leaf, "not (batch, units, ...)")))
             elif getattr(module, "inplace", False) or not any(leaf is value for value in inputs):
                 self.report(_Seen(self.name, module, place, leaf, given))
+
+
+def _close(one: Tensor, other: Tensor) -> bool:
+    scale = float(one.nan_to_num(0, 0, 0).abs().max())
+    return torch.allclose(one, other, rtol=1e-3, atol=1e-4 * scale + 1e-12, equal_nan=True)
 
 
 def _step(key: object) -> object:

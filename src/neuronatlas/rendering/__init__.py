@@ -3,29 +3,45 @@
 Pictures are made in tiles of a fixed size, each picture with a random stream of its own derived from the seed and the
 objective's name. Convolutions round differently at different batch sizes, and ascent multiplies that until the pictures
 differ visibly (0.15 of the range in a late layer after 96 steps); at one batch size they do not. So a short tile is
-filled up with copies, and the company in which a picture is made changes nothing, not one bit.
+filled up with copies, and the company in which a picture is made changes nothing, not one bit. Tiles are shared out
+among threads that compute with one thread each, so the number of processors changes nothing either.
 
 This module returns; it neither shows nor saves unasked, and prints nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import overload
 
 from neuronatlas import objectives
 from neuronatlas.errors import WrongInput
 from neuronatlas.networks.allocator import keep_pages
 from neuronatlas.networks.base import Network
-from neuronatlas.objectives import Objective
-from neuronatlas.rendering.loop import PATIENCE, Loop, Rendering
+from neuronatlas.objectives import Joint, Objective
+from neuronatlas.objectives.base import reading
+from neuronatlas.objectives.custom import Function
+from neuronatlas.rendering.loop import ATTEMPTS, PATIENCE, Frame, Job, Task
 from neuronatlas.rendering.recipe import PRESETS, Recipe, fit_canvas, recipe_of, tile_size
+from neuronatlas.rendering.result import Rendering
+from neuronatlas.rendering.workers import Watch, make
 from neuronatlas.units import Unit
 
-__all__ = ["PATIENCE", "PRESETS", "Recipe", "Rendering", "fit_canvas", "recipe_of", "render", "tile_size"]
+__all__ = [
+    "ATTEMPTS",
+    "PATIENCE",
+    "PRESETS",
+    "Frame",
+    "Recipe",
+    "Rendering",
+    "fit_canvas",
+    "recipe_of",
+    "render",
+    "tile_size",
+]
 
 Progress = Callable[[int, int], None]
-What = str | Unit | Objective
+What = str | Unit | Objective | Function
 
 
 @overload
@@ -36,6 +52,9 @@ def render(  # type: ignore[overload-overlap]  # a string is a sequence of strin
     preset: str = ...,
     seed: int = ...,
     progress: Progress | None = ...,
+    together: None = ...,
+    watch: Watch | None = ...,
+    workers: int | None = ...,
     **changes: object,
 ) -> Rendering: ...
 @overload
@@ -43,55 +62,99 @@ def render(
     network: Network,
     what: Sequence[What],
     *,
+    together: Joint | None = ...,
     preset: str = ...,
     seed: int = ...,
     progress: Progress | None = ...,
+    watch: Watch | None = ...,
+    workers: int | None = ...,
     **changes: object,
 ) -> list[Rendering]: ...
 def render(
     network: Network,
     what: What | Sequence[What],
     *,
+    together: Joint | None = None,
     preset: str = "fast",
     seed: int = 0,
     progress: Progress | None = None,
+    watch: Watch | None = None,
+    workers: int | None = None,
     **changes: object,
 ) -> Rendering | list[Rendering]:
     """Feature visualizations: one `Rendering` for one objective, a list of them for several.
 
-    ``what`` is a unit's address, a `Unit` or an `Objective`. ``changes`` replaces fields of the preset's `Recipe`, such
-    as ``steps`` or ``canvas``. ``progress`` is told how many of how many pictures are done. Raises `UnknownName` or
-    `WrongInput` before any work when a unit, a preset or a field does not exist.
+    ``what`` is a unit's address, a `Unit`, an `Objective`, or a function from the outputs of layers to a number. With
+    ``together`` the pictures are made as one batch and that objective of all of them is added to the mean of theirs.
+    ``changes`` replaces fields of the preset's `Recipe`, such as ``steps`` or ``canvas``.
+
+    ``progress`` is told how many of how many pictures are done, ``watch`` how each looks every 8 steps; both are called
+    in the calling thread, and what they raise, such as `Cancelled`, ends the work at once. ``workers`` is the number of
+    threads, by default one a processor. Raises `UnknownName` or `WrongInput` before any work when a unit, a preset or a
+    field does not exist.
     """
     recipe = recipe_of(preset, **changes)
-    single = isinstance(what, (str, Unit, Objective))
-    asked: list[What] = [what] if single else list(what)  # type: ignore[list-item, arg-type]
-    wanted = [item if isinstance(item, Objective) else objectives.unit(item) for item in asked]
-    for objective in wanted:
-        for unit in objective.units:
-            network.check(unit)
-    if network.input.channels != 3:
-        message = f"network {network.name!r} takes {network.input.channels} colour channels; pictures are made in 3"
+    single = not isinstance(what, Sequence) or isinstance(what, str)
+    wanted = [_objective(network, item) for item in ([what] if single else what)]  # type: ignore[union-attr, arg-type]
+    if workers is not None and workers < 1:
+        message = f"workers (={workers}) must be at least 1, or None"
         raise WrongInput(message)
-    groups: dict[tuple[tuple[str, ...], bool], list[int]] = {}
-    for index, objective in enumerate(wanted):
-        placed = any(unit.position is not None for unit in objective.units)
-        groups.setdefault((objective.layers, placed), []).append(index)
-    if any(placed for _, placed in groups) and "canvas" in changes:
+    if together is not None and recipe.restarts > 1:
+        message = f"restarts (={recipe.restarts}) must be 1 for pictures made together"
+        raise WrongInput(message)
+    if "canvas" in changes and any(unit.position for objective in wanted for unit in objective.units):
         message = (
             f"canvas (={recipe.canvas}) cannot be chosen for a neuron at a position, which counts on the whole input"
         )
         raise WrongInput(message)
-    done: dict[int, Rendering] = {}
     keep_pages()
-    for (layers, placed), members in groups.items():
-        fast = network.accelerated(layers[0]) if recipe.preset != "lucid" and len(layers) == 1 else network
+    best: dict[int, Rendering] = {}
+    tries = dict.fromkeys(range(len(wanted)), recipe.restarts)
+    for task, jobs in _groups(network, wanted, recipe, seed, together=together):
+        for number, rendering in make(task, jobs, watch, workers):
+            best[number] = max(best.get(number, rendering), rendering, key=_worth)
+            tries[number] -= 1
+            if progress is not None and not tries[number]:
+                progress(sum(not left for left in tries.values()), len(wanted))
+    return best[0] if single else [best[index] for index in range(len(wanted))]
+
+
+def _objective(network: Network, item: What) -> Objective:
+    """The objective that is meant, when the network has all that it speaks of."""
+    if isinstance(item, Objective):
+        objective = item
+    elif isinstance(item, (str, Unit)):
+        objective = objectives.unit(item)
+    else:
+        objective = objectives.discover(network, item)
+    for unit in objective.units:
+        network.check(unit)
+    for layer in objective.layers:
+        network.layer(layer)
+    return objective
+
+
+def _groups(
+    network: Network, wanted: list[Objective], recipe: Recipe, seed: int, *, together: Joint | None
+) -> Iterator[tuple[Task, list[Job]]]:
+    """The jobs that can share tiles, with what they have in common."""
+    groups: dict[tuple[tuple[str, ...], bool, bool], list[Job]] = {}
+    for number, objective in enumerate(wanted):
+        placed = any(unit.position is not None for unit in objective.units)
+        for restart in range(recipe.restarts):
+            stream = objective.name + (f"#{restart}" if restart else "")
+            key = (objective.layers, placed, objective.mean_of is not None)
+            groups.setdefault(key, []).append(Job(number, objective, stream))
+    if together is not None:
+        layers = reading(*(layer for objective in wanted for layer in objective.layers), *together.layers)
+        placed = any(key[1] for key in groups)
+        jobs = [Job(number, objective, f"{objective.name}#{number}") for number, objective in enumerate(wanted)]
+        groups = {(layers, placed, False): jobs} if jobs else {}
+    for (layers, placed, means), jobs in groups.items():
         fitted = fit_canvas(network, layers, recipe, whole=placed)
-        tile = tile_size(fitted)
-        for start in range(0, len(members), tile):
-            part = members[start : start + tile]
-            company = [wanted[index] for index in part] + [wanted[part[-1]]] * (tile - len(part))
-            done.update(zip(part, Loop(fast, company, fitted, seed).run(), strict=False))
-            if progress is not None:
-                progress(len(done), len(wanted))
-    return done[0] if single else [done[index] for index in range(len(wanted))]
+        tile = len(jobs) if together is not None else tile_size(fitted)
+        yield Task(network, fitted, seed, layers, tile, means, placed, together), jobs
+
+
+def _worth(rendering: Rendering) -> tuple[bool, float]:
+    return not rendering.status, rendering.score

@@ -1,214 +1,340 @@
-"""The loop that makes a tile of pictures, and what comes out of it."""
+"""The loop that makes pictures, a tile of them at a time."""
 
 from __future__ import annotations
 
 import hashlib
-import io
-import json
-import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the field's own name
 
-from neuronatlas.images.fourier import Fourier
-from neuronatlas.images.transforms import Affine, LucidChain, Transform
+from neuronatlas.errors import Cancelled, WrongInput
 from neuronatlas.networks.base import Capture, Network
-from neuronatlas.objectives import Objective
-from neuronatlas.rendering.recipe import Recipe, takes
+from neuronatlas.objectives import PICTURE, Joint, Objective
+from neuronatlas.rendering.recipe import Recipe
+from neuronatlas.rendering.result import Rendering
 
 PATIENCE = 16
 """Steps without any gradient after which a picture is given up: each sees it shifted, scaled and turned another way."""
 
+ATTEMPTS = 3
+"""How often a picture that diverges is tried, each time at a quarter of the learning rate."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A picture to be made: the ``number`` of its place in the answer, and the name of its random stream."""
+
+    number: int
+    objective: Objective
+    stream: str
+    attempt: int = 0
+
 
 @dataclass(frozen=True, eq=False)
-class Rendering:
-    """A picture with what it took to make it.
+class Frame:
+    """How a picture that is being made looks: the ``number`` of its place in the answer, after how many of its steps."""
 
-    ``image`` is RGB in 0..1. ``score`` is the objective's value for exactly this picture, ``curve`` its value for the
-    transformed picture at each step. ``status`` is "" or "dead" (no gradient reached the picture in the first
-    `PATIENCE` steps, or the objective never stirred) or "failed" (it diverged): then ``image`` is plain grey, since a
-    picture is never invented, ``curve`` is NaN from where the work was given up, and ``reason`` says more.
-    """
-
+    number: int
     objective: str
-    image: Float[np.ndarray, "h w 3"]
+    step: int
+    steps: int
+    image: Float[np.ndarray, "h w c"]
     score: float
-    curve: Float[np.ndarray, " steps"]
-    status: str
-    reason: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the pictures of a group have in common."""
+
+    network: Network
     recipe: Recipe
     seed: int
-    network: str
-
-    @property
-    def settings(self) -> dict[str, object]:
-        """What makes this picture again, as plain values."""
-        score = self.score if math.isfinite(self.score) else None  # JSON knows no NaN
-        about = {"objective": self.objective, "network": self.network, "seed": self.seed, "score": score}
-        return about | {"status": self.status} | asdict(self.recipe)
-
-    def png(self) -> bytes:
-        """The picture as PNG, its settings in the text chunk ``neuronatlas``."""
-        about = PngInfo()
-        about.add_text("neuronatlas", json.dumps(self.settings, sort_keys=True))
-        stream = io.BytesIO()
-        Image.fromarray(self.pixels).save(stream, format="PNG", pnginfo=about)
-        return stream.getvalue()
-
-    @property
-    def pixels(self) -> np.ndarray:
-        """The picture as uint8 RGB."""
-        return np.rint(self.image * 255).astype(np.uint8)
-
-    def save(self, path: str | Path) -> Path:
-        """Write the picture as PNG; the path comes back."""
-        target = Path(path)
-        target.write_bytes(self.png())
-        return target
-
-    def _repr_png_(self) -> bytes:
-        return self.png()
-
-
-def _stream(seed: int, name: str) -> torch.Generator:
-    """The random stream of one picture: a function of the seed and the objective alone."""
-    digest = hashlib.sha256(f"{seed}|{name}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+    layers: tuple[str, ...]
+    tile: int
+    means: bool  # every objective is the mean of one unit of the one layer
+    placed: bool  # positions of a map count, so the network must see the canvas in its own size
+    joint: Joint | None = None
 
 
 class Loop:
-    """One batch of pictures from noise to finished."""
+    """A tile of pictures from noise to finished. All state is a row a picture, so that company changes nothing."""
 
-    def __init__(self, network: Network, wanted: list[Objective], recipe: Recipe, seed: int) -> None:
-        assert recipe.canvas is not None
-        self.network, self.wanted, self.recipe, self.seed = network, wanted, recipe, seed
-        side = recipe.canvas + 2 * recipe.margin
-        self.parametrisation = Fourier(side, side, sd=recipe.sd, contrast_cap=recipe.contrast_cap)
-        self.transform: Transform = Affine() if recipe.transform == "affine" else LucidChain()
-        streams = [_stream(seed, objective.name) for objective in wanted]
-        self.numbers = self.parametrisation.start(streams)
-        if recipe.transform == "lucid":
-            streams = [_stream(seed, "lucid") for _ in wanted]
-        self.draws = torch.stack([self.transform.draw(recipe.steps, stream) for stream in streams], 1)
-        self.sound = self.numbers.clone()
-        self.alive = torch.zeros(len(wanted), dtype=torch.bool)
-        self.given_up = torch.zeros(len(wanted), dtype=torch.bool)
-        self.failed_at = torch.full((len(wanted),), -1)
-        self.one_size = recipe.transform == "lucid" and not self._takes_other_sizes(side)
+    def __init__(self, task: Task, watch: Callable[[Frame], None] | None = None, every: int = 8) -> None:
+        self.task, self.recipe, self.watch, self.every = task, task.recipe, watch, every
+        self.size = self.recipe.size
+        self.refills = self.recipe.plateau is not None and not self.recipe.transform.shared and task.joint is None
+        self.jobs: list[Job | None] = [None] * task.tile
+        self.numbers = torch.empty(0)
+        self.first = self.second = torch.empty(0)  # the optimiser's moments
+        self.step = torch.zeros(task.tile, dtype=torch.long)
+        self.going = torch.zeros(task.tile, dtype=torch.bool)
+        self.alive = torch.zeros(task.tile, dtype=torch.bool)
+        self.failed = torch.zeros(task.tile, dtype=torch.bool)
+        self.rate = torch.full((task.tile,), self.recipe.learning_rate)
+        self.curves = torch.full((task.tile, self.recipe.steps), torch.nan)
+        self.draws = torch.empty(0)
+        self.common = self.recipe.transform.draw(self.recipe.steps, _stream(task.seed, "shared"))
+        self.fits = {self.size: True}  # which sizes the network takes
+        self.running: Capture | None = None
 
-    def run(self) -> list[Rendering]:
-        """All steps, then the score of what came out."""
-        layers = self.wanted[0].layers
-        curves = torch.full((len(self.wanted), self.recipe.steps), torch.nan)
-        ascend = self._adam() if self.recipe.optimiser == "adam" else self._momentum()
-        with self.network.capture(layers, wake=True) as run:
-            for step in range(self.recipe.steps):
-                going = ~self.given_up & (self.failed_at < 0)
-                if not going.any():
-                    break
-                numbers = self.numbers.requires_grad_(True)
-                scores = self._measure(run(self._transformed(self.parametrisation.image(numbers), step)))
-                gradient = torch.zeros_like(numbers)
-                if scores.requires_grad:
-                    (gradient,) = torch.autograd.grad(scores.sum(), numbers)
-                curves[going, step] = scores.detach()[going]
-                self.numbers = self._guarded(ascend(numbers.detach(), gradient, step), gradient, step)
+    def run(self, take: Callable[[], Job | None], stop: Callable[[], bool] = bool) -> Iterator[tuple[Job, Rendering]]:
+        """Make the picture of every job that ``take`` gives, until it gives None; raises `Cancelled` when told to stop."""
+        again: list[Job] = []
+        while self._fill(again, take):
+            units = [job.objective.mean_of for job in self.jobs if job is not None] if self.task.means else None
+            with self.task.network.capture(self.task.layers, wake=True, units=units) as run:  # type: ignore[arg-type]
+                self.running, before = run, self.going.clone()
+                while self.going.any():
+                    if stop():
+                        raise Cancelled
+                    self._advance(run)
+                    if self.refills and not torch.equal(self.going, before):
+                        break
+                with torch.no_grad():
+                    finished = self._finished(run)
+            for job, rendering in finished:
+                retried = self._retry(job, rendering)
+                if retried is None:
+                    yield job, rendering
+                else:
+                    again.append(retried)
+
+    def _fill(self, again: list[Job], take: Callable[[], Job | None]) -> bool:
+        """Put jobs into the free places, copies of one into those left over; is there any to do?"""
+        for place, held in enumerate(self.jobs):
+            if held is None or not self.going[place]:
+                self.jobs[place] = job = again.pop() if again else take()
+                if job is not None:
+                    self._place(place, job)
+        some = next((job for job in self.jobs if job is not None and job.number >= 0), None)
+        if some is None:
+            return False
+        for place, held in enumerate(self.jobs):
+            if held is None:
+                self._place(place, replace(some, number=-1))
+        return True
+
+    def _place(self, place: int, job: Job) -> None:
+        """Start a picture: its noise, its draws, and nothing remembered of the one before."""
+        recipe, seed = self.recipe, self.task.seed
+        stream = _stream(seed, job.stream)
+        start = recipe.parametrisation.start(self.size, [stream]).to(self.task.network.device)
+        draws = recipe.transform.draw(recipe.steps, stream) if not recipe.transform.shared else self.common
+        if len(self.numbers) == 0:
+            self.numbers = torch.zeros(self.task.tile, *start.shape[1:], device=start.device)
+            self.first, self.second = torch.zeros_like(self.numbers), torch.zeros_like(self.numbers)
+            self.draws = torch.zeros(self.task.tile, *draws.shape)
+        self.jobs[place] = job
+        self.numbers[place], self.draws[place] = start[0], draws
+        self.first[place], self.second[place] = 0, 0
+        self.step[place], self.rate[place] = 0, recipe.learning_rate / 4**job.attempt
+        self.going[place], self.alive[place], self.failed[place] = True, False, False
+        self.curves[place] = torch.nan
+
+    def _advance(self, run: Capture) -> None:
+        """One step of every picture that is not finished."""
+        numbers = self.numbers.requires_grad_(True)
+        images = self.recipe.parametrisation.image(numbers, self.size)
+        scores, whole = self._measure(run(self._transformed(images)), images)
+        gradient = torch.zeros_like(numbers)
+        if whole.requires_grad:
+            (gradient,) = torch.autograd.grad(whole, numbers)
+        with torch.no_grad():
+            places = self.going.nonzero().flatten()
+            self.curves[places, self.step[places]] = scores.detach().cpu()[places]
+            self._ascend(numbers.detach(), gradient)
+            self.step += self.going
+            self._end()
+        if self.watch is not None and bool((self.step % self.every == 0).any()):
+            self._show(scores.detach())
+
+    def _transformed(self, images: Tensor) -> Tensor:
+        """The pictures as the network is to see them in this step."""
+        at = self.step.clamp(max=self.recipe.steps - 1)
+        moved = self.recipe.transform(images, self.draws[torch.arange(self.task.tile), at])
+        if moved.shape[1] != self.task.network.input.channels:
+            message = (
+                f"network {self.task.network.name!r} takes {self.task.network.input.channels} colour channels, but "
+                f"the parametrisation {self.recipe.parametrisation.settings['name']!r} with the transform "
+                f"{self.recipe.transform.settings['name']!r} gives {moved.shape[1]}"
+            )
+            raise WrongInput(message)
+        return self._fitting(moved)
+
+    def _fitting(self, images: Tensor) -> Tensor:
+        """The pictures resized to the network's input where it does not take their size, or positions count."""
+        size = (images.shape[2], images.shape[3])
+        if size not in self.fits:
+            self.fits[size] = not self.task.placed and self._takes(size)
+        if self.fits[size]:
+            return images
+        return F.interpolate(images, size=self.task.network.input.size, mode="bilinear", align_corners=False)
+
+    def _takes(self, size: tuple[int, int]) -> bool:
+        assert self.running is not None
+        image = torch.full((1, self.task.network.input.channels, *size), 0.5, device=self.task.network.device)
+        try:
             with torch.no_grad():
-                return self._finished(run, curves)
+                self.running(image)
+        except (RuntimeError, ValueError, AssertionError):
+            return False
+        return True
 
-    def _finished(self, run: Capture, curves: Tensor) -> list[Rendering]:
-        """The pictures without their margin and their scores; grey where there is none."""
-        images = self._cropped(self.parametrisation.image(self.numbers))
-        scores = self._measure(run(images))
-        statuses = [self._status(index, scores[index], curves[index]) for index in range(len(images))]
-        lost = torch.tensor([bool(status) for status, _ in statuses])
+    def _measure(self, seen: dict[str, Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
+        """The score of each picture, the mean over its views; and the one number whose gradient is followed."""
+        tile = self.task.tile
+        if self.task.means:
+            output = seen[self.task.layers[0]]
+            output = output.movedim(self.task.network.layer(self.task.layers[0]).unit_axis + 1, 1)
+            scores = _by_picture(output, tile).transpose(1, 2).flatten(2).mean(2).diagonal()
+            return scores, scores.sum()
+        split = {layer: _by_picture(output, tile) for layer, output in seen.items()}
+        views = next(iter(split.values())).shape[1] if split else 1
+        values = []
+        for place, job in enumerate(self.jobs):
+            assert job is not None
+            of_views = [
+                job.objective.measure(
+                    {layer: output[place, view] for layer, output in split.items()} | {PICTURE: images[place]}
+                )
+                for view in range(views)
+            ]
+            values.append(torch.stack(of_views).mean())
+        scores = torch.stack(values)
+        if self.task.joint is None:
+            return scores, scores.sum()
+        together = [
+            self.task.joint.measure({layer: output[:, view] for layer, output in split.items()} | {PICTURE: images})
+            for view in range(views)
+        ]
+        return scores, scores.mean() + torch.stack(together).mean()
+
+    def _ascend(self, numbers: Tensor, gradient: Tensor) -> None:
+        """Move each picture along its gradient; one whose gradient is not finite stays and has failed."""
+        shape = (-1, *[1] * (numbers.ndim - 1))
+        length = gradient.flatten(1).norm(dim=1)
+        self.alive |= (length > 0).cpu()
+        step = self.step.to(numbers.device)
+        rate = self.rate.to(numbers.device)
+        if self.recipe.optimiser == "momentum":
+            first = 0.9 * self.first + gradient / length.clamp(min=1e-30).view(shape)
+            second = self.second
+            proposed = numbers + (rate * (1 - step / self.recipe.steps)).view(shape) * first
+        else:  # Adam, ascending (Kingma & Ba 2015: 0.9, 0.999, 1e-8)
+            first = self.first.lerp(gradient, 0.1)
+            second = (0.999 * self.second).addcmul_(gradient, gradient, value=0.001)
+            mean = first / (1 - 0.9 ** (step + 1)).view(shape)
+            spread = (second / (1 - 0.999 ** (step + 1)).view(shape)).sqrt()
+            proposed = numbers + rate.view(shape) * mean / (spread + 1e-8)
+        sound = (length + proposed.flatten(1).abs().amax(1)).isfinite()
+        self.failed |= self.going & ~sound.cpu()
+        if bool((sound & self.going.to(sound.device)).all()):
+            self.numbers, self.first, self.second = proposed, first, second
+            return
+        moves = (sound & self.going.to(sound.device)).view(shape)
+        self.numbers = torch.where(moves, proposed, numbers)
+        self.first, self.second = torch.where(moves, first, self.first), torch.where(moves, second, self.second)
+
+    def _end(self) -> None:
+        """Which pictures are finished after this step."""
+        out_of_patience = ~self.alive & (self.step >= min(PATIENCE, self.recipe.steps))
+        self.going &= ~(self.failed | out_of_patience | (self.step >= self.recipe.steps))
+        if self.recipe.plateau is not None:
+            for place in self.going.nonzero().flatten().tolist():
+                seen = self.curves[place, : int(self.step[place])]
+                if len(seen) >= 2 * PATIENCE:
+                    before, now = seen[-2 * PATIENCE : -PATIENCE].mean(), seen[-PATIENCE:].mean()
+                    self.going[place] = bool(now > before + self.recipe.plateau * before.abs())
+
+    def _finished(self, run: Capture) -> list[tuple[Job, Rendering]]:
+        """The pictures that are done, without their margin, and their scores; grey where there is none."""
+        images = self._cropped(self.recipe.parametrisation.image(self.numbers, self.size))
+        scores, _ = self._measure(run(self._fitting(self._shown(images))), images)
+        statuses = [self._status(place, score) for place, score in enumerate(scores)]
+        lost = torch.tensor([bool(status) for status, _ in statuses], device=images.device)
         if lost.any():
             images = torch.where(lost.view(-1, 1, 1, 1), 0.5, images)
-            scores = torch.where(lost, self._measure(run(images)), scores)
-        return [
-            Rendering(
-                objective=self.wanted[index].name,
-                image=images[index].permute(1, 2, 0).contiguous().numpy(),
-                score=float(scores[index]),
-                curve=curves[index].numpy().copy(),
-                status=status,
-                reason=reason,
-                recipe=self.recipe,
-                seed=self.seed,
-                network=self.network.name,
-            )
-            for index, (status, reason) in enumerate(statuses)
-        ]
+            grey = self._measure(run(self._fitting(self._shown(images))), images)[0]
+            scores = torch.where(lost, grey, scores)
+        made = []
+        for place, job in enumerate(self.jobs):
+            if job is None or self.going[place]:
+                continue
+            if job.number >= 0:
+                rendering = self._rendering(place, images[place], float(scores[place]), status=statuses[place])
+                made.append((job, rendering))
+            self.jobs[place] = None
+        return made
 
-    def _transformed(self, images: Tensor, step: int) -> Tensor:
-        moved = self.transform(images, self.draws[step])
-        if self.one_size:
-            moved = F.interpolate(moved, size=images.shape[2:], mode="bilinear", align_corners=False)
-        return moved
+    def _rendering(self, place: int, image: Tensor, score: float, *, status: tuple[str, str]) -> Rendering:
+        job = self.jobs[place]
+        assert job is not None
+        return Rendering(
+            objective=job.objective.name,
+            image=image.permute(1, 2, 0).contiguous().cpu().numpy(),
+            score=score,
+            curve=self.curves[place].numpy().copy(),
+            status=status[0],
+            reason=status[1],
+            recipe=replace(self.recipe, learning_rate=self.recipe.learning_rate / 4**job.attempt),
+            seed=self.task.seed,
+            network=self.task.network.name,
+        )
 
-    def _takes_other_sizes(self, side: int) -> bool:
-        """Does the network take the smallest and the largest that the chain makes, and do positions allow it?"""
-        if any(unit.position is not None for objective in self.wanted for unit in objective.units):
-            return False
-        sizes = (int((side + 16) * scale) - 4 for scale in (0.9, 1.1))
-        return all(takes(self.network, self.wanted[0].layers, size) for size in sizes)
+    def _shown(self, images: Tensor) -> Tensor:
+        """The pictures over mid-grey where they have a plane more than the network takes colours: their alpha."""
+        if images.shape[1] == self.task.network.input.channels + 1:
+            colours, alpha = images[:, :-1], images[:, -1:]
+            return colours * alpha + 0.5 * (1 - alpha)
+        return images
 
-    def _measure(self, seen: dict[str, Tensor]) -> Tensor:
-        values = []
-        for index, objective in enumerate(self.wanted):
-            values.append(objective.measure({layer: output[index] for layer, output in seen.items()}))
-        return torch.stack(values)
+    def _retry(self, job: Job, rendering: Rendering) -> Job | None:
+        """The job once more, if it diverged on the way and not at once, and has attempts left."""
+        begun = bool(np.isfinite(rendering.curve[:1]).all())
+        if rendering.status != "failed" or not begun or job.attempt + 1 >= ATTEMPTS:
+            return None
+        return replace(job, attempt=job.attempt + 1)
 
     def _cropped(self, images: Tensor) -> Tensor:
         margin = self.recipe.margin
         return images[:, :, margin : images.shape[2] - margin, margin : images.shape[3] - margin].contiguous()
 
-    def _guarded(self, proposed: Tensor, gradient: Tensor, step: int) -> Tensor:
-        """Where a picture stays finite, the proposal; where it does not, what it last was."""
-        self.alive |= gradient.flatten(1).abs().amax(1) > 0
-        finite = proposed.flatten(1).isfinite().all(1)
-        self.failed_at = torch.where(~finite & (self.failed_at < 0), step, self.failed_at)
-        if step + 1 == min(PATIENCE, self.recipe.steps):
-            self.given_up = ~self.alive
-        self.sound = torch.where(finite.view(-1, 1, 1, 1, 1), proposed, self.sound)
-        return self.sound.clone()
+    def _show(self, scores: Tensor) -> None:
+        assert self.watch is not None
+        with torch.no_grad():
+            images = self._cropped(self.recipe.parametrisation.image(self.numbers, self.size))
+        for place, job in enumerate(self.jobs):
+            step = int(self.step[place])
+            if job is not None and job.number >= 0 and step % self.every == 0 and not self.failed[place]:
+                image = images[place].permute(1, 2, 0).contiguous().cpu().numpy()
+                frame = Frame(job.number, job.objective.name, step, self.recipe.steps, image, float(scores[place]))
+                self.watch(frame)
 
-    def _momentum(self) -> Callable[[Tensor, Tensor, int], Tensor]:
-        velocity = torch.zeros_like(self.numbers)
-
-        def ascend(numbers: Tensor, gradient: Tensor, step: int) -> Tensor:
-            length = gradient.flatten(1).norm(dim=1).clamp(min=1e-30).view(-1, 1, 1, 1, 1)
-            velocity.mul_(0.9).add_(gradient / length)
-            return numbers + self.recipe.learning_rate * (1 - step / self.recipe.steps) * velocity
-
-        return ascend
-
-    def _adam(self) -> Callable[[Tensor, Tensor, int], Tensor]:
-        """Adam, ascending (Kingma & Ba 2015: 0.9, 0.999, 1e-8), a picture at a time by construction."""
-        first, second = torch.zeros_like(self.numbers), torch.zeros_like(self.numbers)
-
-        def ascend(numbers: Tensor, gradient: Tensor, step: int) -> Tensor:
-            first.mul_(0.9).add_(gradient, alpha=0.1)
-            second.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
-            mean = first / (1 - 0.9 ** (step + 1))
-            spread = (second / (1 - 0.999 ** (step + 1))).sqrt()
-            return numbers + self.recipe.learning_rate * mean / (spread + 1e-8)
-
-        return ascend
-
-    def _status(self, index: int, score: Tensor, curve: Tensor) -> tuple[str, str]:
-        if self.failed_at[index] >= 0:
-            return "failed", f"the gradient was not finite at step {int(self.failed_at[index])}"
-        if self.given_up[index]:
+    def _status(self, place: int, score: Tensor) -> tuple[str, str]:
+        curve = self.curves[place]
+        if self.failed[place]:
+            job = self.jobs[place]
+            tries = (
+                "" if job is None or job.attempt == 0 else f", at a quarter of the learning rate {job.attempt} times"
+            )
+            return "failed", f"the gradient was not finite at step {int(self.step[place]) - 1}{tries}"
+        if not self.alive[place] and not self.going[place]:
             return "dead", f"no gradient reached the picture in {min(PATIENCE, self.recipe.steps)} steps"
-        if float(score) == 0 and not curve.any():
+        if float(score) == 0 and not curve.nan_to_num().any() and not self.going[place]:
             return "dead", "it stayed silent: the objective was 0 in every step"
         return "", ""
+
+
+def _by_picture(output: Float[Tensor, "m ..."], tile: int) -> Float[Tensor, "n views ..."]:
+    return output.reshape(tile, -1, *output.shape[1:])
+
+
+def _stream(seed: int, name: str) -> torch.Generator:
+    """The random stream of one picture: a function of the seed and the name alone."""
+    digest = hashlib.sha256(f"{seed}|{name}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)

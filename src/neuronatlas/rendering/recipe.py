@@ -2,66 +2,128 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 import torch
 
 from neuronatlas.errors import UnknownName, WrongInput
+from neuronatlas.images.fourier import Fourier
+from neuronatlas.images.parametrisation import Parametrisation, parametrisation_of
+from neuronatlas.images.transforms import Affine, LucidChain, transform_of
+from neuronatlas.images.transforms.base import Part
 from neuronatlas.networks.base import Network
 
+Size = tuple[int, int]
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How a picture is optimised.
 
-    ``canvas`` is the side of the finished picture in pixels; None: the receptive field of the layer, from 64 to
+    ``parametrisation`` is how it is written as numbers, ``transform`` what it must survive in each step. ``canvas`` is
+    the finished picture in pixels, a side or (height, width); None: the receptive field of the layer, from 64 to
     ``largest`` and never above the network's input. A neuron at a position of its layer's map is drawn on the whole
-    input, where positions are counted. ``margin`` pixels around it are optimised and cut away, so that no
-    frame shows. ``learning_rate`` falls linearly to nothing for "momentum" (ascent along each picture's gradient at
-    unit length, with momentum 0.9) and is constant for "adam".
+    input, where positions are counted. ``margin`` pixels around it are optimised and cut away, so that no frame shows.
+    ``learning_rate`` falls linearly to nothing for "momentum" (ascent along each picture's gradient at unit length,
+    with momentum 0.9) and is constant for "adam". Of ``restarts`` pictures from other noise the best is kept. With
+    ``plateau`` a picture is finished as soon as the mean score of its last 16 steps is not above that of the 16 before
+    by this share. ``precision`` is that of the network, "float32" or "bfloat16".
     """
 
     preset: str
     steps: int
     optimiser: Literal["adam", "momentum"]
     learning_rate: float
-    transform: Literal["affine", "lucid"]
-    canvas: int | None
+    parametrisation: Parametrisation
+    transform: Part
+    canvas: int | Size | None
     margin: int
-    contrast_cap: float | None
-    sd: float = 0.01
     largest: int = 160
+    restarts: int = 1
+    plateau: float | None = None
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """Every field as plain values; `recipe_of` makes the recipe of them again."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name in ("parametrisation", "transform"):
+            values[name] = values[name].settings
+        if isinstance(self.canvas, tuple):
+            values["canvas"] = list(self.canvas)
+        return values
+
+    @property
+    def size(self) -> Size:
+        """Height and width of what is optimised: the canvas and its margin. The canvas must be settled."""
+        assert self.canvas is not None
+        height, width = self.canvas if isinstance(self.canvas, tuple) else (self.canvas, self.canvas)
+        return height + 2 * self.margin, width + 2 * self.margin
 
 
 PRESETS = {
-    # Lucid's published defaults (lucid/optvis/render.py and param/images.py): Adam 0.05, 512 steps, 128 pixels.
-    "lucid": Recipe("lucid", 512, "adam", 0.05, "lucid", canvas=128, margin=0, contrast_cap=None),
+    # Lucid's published defaults as its port to PyTorch has them (lucid/optvis/render.py and param/images.py, and
+    # torch-lucent 0.1.8): Adam 0.05, 512 steps, 128 pixels.
+    "lucid": Recipe(
+        preset="lucid",
+        steps=512,
+        optimiser="adam",
+        learning_rate=0.05,
+        parametrisation=Fourier(),
+        transform=LucidChain(),
+        canvas=128,
+        margin=0,
+    ),
     # Ours; the reason for each difference: docs/design/0002-the-fast-recipe.md.
-    "fast": Recipe("fast", 96, "momentum", 3.0, "affine", canvas=None, margin=8, contrast_cap=1.8),
+    "fast": Recipe(
+        preset="fast",
+        steps=96,
+        optimiser="momentum",
+        learning_rate=3.0,
+        parametrisation=Fourier(contrast_cap=1.8),
+        transform=Affine(shared=True),
+        canvas=None,
+        margin=8,
+    ),
+}
+
+_RULES: dict[str, tuple[Callable[[Recipe], bool], str]] = {
+    "steps": (lambda recipe: recipe.steps >= 1, "at least 1"),
+    "margin": (lambda recipe: recipe.margin >= 0, "0 or more"),
+    "largest": (lambda recipe: recipe.largest >= 1, "at least 1"),
+    "learning_rate": (lambda recipe: recipe.learning_rate > 0, "above 0"),
+    "optimiser": (lambda recipe: recipe.optimiser in ("adam", "momentum"), "'adam' or 'momentum'"),
+    "restarts": (lambda recipe: recipe.restarts >= 1, "at least 1"),
+    "plateau": (lambda recipe: recipe.plateau is None or recipe.plateau >= 0, "0 or more, or None"),
+    "precision": (lambda recipe: recipe.precision in ("float32", "bfloat16"), "'float32' or 'bfloat16'"),
 }
 
 
 def recipe_of(preset: str, **changes: object) -> Recipe:
-    """The recipe of a preset with some of its fields replaced; raises `UnknownName`."""
+    """The recipe of a preset with some of its fields replaced; raises `UnknownName` or `WrongInput`.
+
+    ``parametrisation`` and ``transform`` may be objects, names, or the settings of one as a dictionary.
+    """
     if preset not in PRESETS:
         raise UnknownName("preset", preset, PRESETS)
     for name in changes:
         if name not in Recipe.__dataclass_fields__ or name == "preset":
             raise UnknownName("setting", name, [field for field in Recipe.__dataclass_fields__ if field != "preset"])
+    if isinstance(way := changes.get("parametrisation"), (str, Mapping)):
+        changes["parametrisation"] = parametrisation_of(way)
+    if isinstance(way := changes.get("transform"), (str, Mapping)):
+        changes["transform"] = transform_of(way)
+    canvas = changes.get("canvas")
+    if isinstance(canvas, Sequence):
+        changes["canvas"] = canvas = tuple(canvas)
+    if canvas is not None and min(canvas if isinstance(canvas, tuple) else (canvas,)) < 1:
+        message = f"canvas (={canvas!r}) must be at least 1, or None"
+        raise WrongInput(message)
     recipe = replace(PRESETS[preset], **changes)  # type: ignore[arg-type]
-    for name, sound, rule in (
-        ("steps", recipe.steps >= 1, "at least 1"),
-        ("canvas", recipe.canvas is None or recipe.canvas >= 1, "at least 1, or None"),
-        ("margin", recipe.margin >= 0, "0 or more"),
-        ("largest", recipe.largest >= 1, "at least 1"),
-        ("contrast_cap", recipe.contrast_cap is None or recipe.contrast_cap > 0, "above 0, or None"),
-        ("learning_rate", recipe.learning_rate > 0, "above 0"),
-        ("optimiser", recipe.optimiser in ("adam", "momentum"), "'adam' or 'momentum'"),
-        ("transform", recipe.transform in ("affine", "lucid"), "'affine' or 'lucid'"),
-    ):
-        if not sound:
+    for name, (sound, rule) in _RULES.items():
+        if not sound(recipe):
             message = f"{name} (={getattr(recipe, name)!r}) must be {rule}"
             raise WrongInput(message)
     return recipe
@@ -70,44 +132,53 @@ def recipe_of(preset: str, **changes: object) -> Recipe:
 def fit_canvas(network: Network, layers: Sequence[str], recipe: Recipe, *, whole: bool = False) -> Recipe:
     """The recipe with its canvas settled: as large as the target's receptive field needs, if the network takes it.
 
-    With ``whole`` it is the network's input, without a margin.
+    With ``whole`` it is the network's input, without a margin. Its colours become as many as the network takes.
     """
-    height, width = network.input.size
-    side = min(height, width)
-    if whole and height != width:
-        message = f"network {network.name!r} takes {height} x {width} pixels: a position counts only on a square input"
-        raise WrongInput(message)
+    channels, size = network.input.channels, network.input.size
+    parametrisation = recipe.parametrisation
+    if (
+        getattr(parametrisation, "channels", channels) != channels
+        and parametrisation == PRESETS[recipe.preset].parametrisation
+    ):
+        recipe = replace(recipe, parametrisation=replace(parametrisation, channels=channels))  # type: ignore[type-var]
+    if recipe.transform == LucidChain() and min(size) < 224:  # Lucent enlarges to what most networks were trained with
+        recipe = replace(recipe, transform=LucidChain(upsample=min(size)))
     if whole:
-        recipe = replace(recipe, canvas=side, margin=0)
+        return replace(recipe, canvas=_plain(size), margin=0)
     canvas = recipe.canvas
     if canvas is None:
-        field = max(network.receptive_fields(layers).values())
-        canvas = min(max(64, min(-(-field // 16) * 16, recipe.largest)), side)
-    if takes(network, layers, canvas + 2 * recipe.margin):
-        return replace(recipe, canvas=canvas)
-    if not takes(network, layers, side):
-        tried = f"{canvas + 2 * recipe.margin} x {canvas + 2 * recipe.margin} nor {side} x {side} pixels"
-        message = f"network {network.name!r} takes neither {tried}: its input_size is {height} x {width}"
+        field = max(network.receptive_fields(layers).values(), default=min(size))
+        canvas = min(max(64, min(-(-field // 16) * 16, recipe.largest)), *size)
+    fitted = replace(recipe, canvas=canvas)
+    if takes(network, layers, fitted.size):
+        return fitted
+    if not takes(network, layers, size):
+        tried = f"{fitted.size[0]} x {fitted.size[1]} nor {size[0]} x {size[1]} pixels"
+        message = f"network {network.name!r} takes neither {tried}: its input_size is {size[0]} x {size[1]}"
         raise WrongInput(message)
-    return replace(recipe, canvas=side, margin=0)
+    return replace(recipe, canvas=_plain(size), margin=0)
 
 
 def tile_size(recipe: Recipe) -> int:
-    """Pictures a tile: a power of two up to 16, with at most 2^17 pixels together where that leaves more than one.
+    """Pictures a tile: a power of two up to 8, with at most 2^17 pixels together where that leaves more than one.
 
-    Measured on two cores: 16 pictures of 80 pixels and 4 of 176 are within a tenth of the best time a picture.
+    Measured on one thread: 8 pictures of 80 pixels and 4 of 176 are within a tenth of the best time a picture.
     """
-    side = (recipe.canvas or recipe.largest) + 2 * recipe.margin
-    room = max(1, min(16, (1 << 17) // side**2))
+    height, width = recipe.size
+    room = max(1, min(8, (1 << 17) // (height * width)))
     return int(1 << (room.bit_length() - 1))
 
 
-def takes(network: Network, layers: Sequence[str], side: int) -> bool:
-    """Does the network take square pictures of this side, as far as these layers?"""
-    image = torch.full((1, network.input.channels, side, side), 0.5)
+def takes(network: Network, layers: Sequence[str], size: Size) -> bool:
+    """Does the network take pictures of this size, as far as these layers?"""
+    image = torch.full((1, network.input.channels, *size), 0.5, device=network.device)
     try:
         with torch.no_grad(), network.capture(layers) as run:
             run(image)
     except (RuntimeError, ValueError, AssertionError):
         return False
     return True
+
+
+def _plain(size: Size) -> int | Size:
+    return size[0] if size[0] == size[1] else size

@@ -1,0 +1,77 @@
+"""Threads that share the tiles of a group among them, each with a copy of the network and one thread of computation."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+
+from neuronatlas.rendering.loop import Frame, Job, Loop, Task
+from neuronatlas.rendering.result import Rendering
+
+Watch = Callable[[Frame], None]
+_Told = tuple[Job, Rendering] | Frame | BaseException | None
+
+
+def make(task: Task, jobs: list[Job], watch: Watch | None, workers: int | None) -> Iterator[tuple[int, Rendering]]:
+    """The pictures of a group as they get ready, each with its number.
+
+    There are as many threads as processors (or ``workers``), tiles and copies of the network. Whatever one of them or
+    ``watch`` raises, or the end of this iterator, stops them all before it goes on.
+    """
+    most = workers or os.cpu_count() or 1 if task.network.device.type == "cpu" else 1
+    copies = min(most, -(-len(jobs) // task.tile))
+    networks = task.network.accelerated(task.layers, precision=task.recipe.precision, copies=copies)
+    waiting, lock, stop = iter(jobs), threading.Lock(), threading.Event()
+    told: queue.Queue[_Told] = queue.Queue()
+
+    def take() -> Job | None:
+        with lock:
+            return next(waiting, None)
+
+    def work(part: Task) -> None:
+        try:
+            torch.set_num_threads(1)
+            for made in Loop(part, None if watch is None else told.put).run(take, stop.is_set):
+                told.put(made)
+        except BaseException as error:  # noqa: BLE001 - it is raised in the calling thread
+            told.put(error)
+        told.put(None)
+
+    threads = [threading.Thread(target=work, args=(replace(task, network=each),), daemon=True) for each in networks]
+    with _number_of_threads_kept():
+        for thread in threads:
+            thread.start()
+        try:
+            yield from _heard(told, len(threads), watch)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+
+
+def _heard(told: queue.Queue[_Told], working: int, watch: Watch | None) -> Iterator[tuple[int, Rendering]]:
+    while working:
+        item = told.get()
+        if item is None:
+            working -= 1
+        elif isinstance(item, BaseException):
+            raise item
+        elif isinstance(item, tuple):
+            yield item[0].number, item[1]
+        elif watch is not None:
+            watch(item)
+
+
+@contextmanager
+def _number_of_threads_kept() -> Iterator[None]:
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
