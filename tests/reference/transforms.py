@@ -187,11 +187,20 @@ WIDTHS = {
 }  # fmt: skip
 
 
+def columns(settings: dict) -> int:
+    """How many numbers a transform takes; a chain within a chain has no member of several views here."""
+    if settings["name"] == "chain":
+        return sum(columns(part) for part in settings["parts"])
+    return 3 * settings["count"] if settings["name"] == "crops" else WIDTHS[settings["name"]]
+
+
 def chained(parts: list[dict], views: list[np.ndarray], draws: np.ndarray) -> list[np.ndarray]:
     """One member after the other, each with the next columns for each view."""
     for part in parts:
-        width = 3 * part["count"] if part["name"] == "crops" else WIDTHS[part["name"]]
+        width = columns(part)
         own, draws = draws[: width * len(views)].reshape(len(views), width), draws[width * len(views) :]
+        if part.get("shared") or part["name"] in {"scale", "lucid"}:
+            own = own[:1].repeat(len(views), axis=0)
         views = [view for image, row in zip(views, own, strict=True) for view in transformed(part, image, row)]
     assert draws.size == 0
     return views

@@ -66,17 +66,19 @@ class Sequential(Named):
     @property
     def columns(self) -> int:
         """All columns of all members."""
-        return sum(part.columns * before for part, before in self._views_before())
+        return sum(part.columns * before for part, before in self.views_before())
 
     def draw(self, steps: int, generator: torch.Generator) -> Tensor:
         """What the members draw, one after the other."""
         drawn = [
-            part.draw(steps * before, generator).view(steps, before * part.columns)
-            for part, before in self._views_before()
+            member.draw(steps * before * inner, generator).view(steps, before * inner * member.columns)
+            for part, before in self.views_before()
+            for member, inner in _members(part)
         ]
         return torch.cat([torch.zeros((steps, 0)), *drawn], 1)
 
-    def _views_before(self) -> Iterator[tuple[Part, int]]:
+    def views_before(self) -> Iterator[tuple[Part, int]]:
+        """Each member, and how many pictures it is given for one that goes in."""
         before = 1
         for part in self.parts:
             yield part, before
@@ -88,16 +90,28 @@ class Sequential(Named):
             message = f"draws (of shape {tuple(draws.shape)}) must have {self.columns} columns, those of draw()"
             raise WrongInput(message)
         own, start = [], 0
-        for part, before in self._views_before():
-            side = draws[:, start : start + part.columns * before]
-            own.append(side.reshape(len(draws) * before, part.columns))
-            start += part.columns * before
+        for part, before in self.views_before():
+            sides = []
+            for member, inner in _members(part):
+                width = before * inner * member.columns
+                sides.append(draws[:, start : start + width].reshape(len(draws) * before, inner * member.columns))
+                start += width
+            own.append(torch.cat(sides, 1))
         return own
+
+
+def _members(part: Part) -> list[tuple[Part, int]]:
+    """The members of a fused run, whose columns stand where the chain had them, with the views before each."""
+    return list(part.views_before()) if isinstance(part, Fused) else [(part, 1)]
 
 
 @dataclass(frozen=True)
 class Chain(Sequential):
-    """The members in turn. If one of them is shared, all are: the first row of the draws then serves the whole batch."""
+    """The members in turn.
+
+    If one of them is shared, all are: the first row of the draws then serves the whole batch. Behind a member of several
+    views, each view has draws of its own, but for a shared member, which takes those of the first.
+    """
 
     name: ClassVar[str] = "chain"
 
@@ -110,15 +124,16 @@ class Chain(Sequential):
 
     def __call__(self, images: Float[Tensor, "n c h w"], draws: Float[Tensor, "n k"]) -> Float[Tensor, "m d H W"]:
         """The pictures transformed: m = n * views, the views of a picture next to each other."""
-        views = 1  # so far: with a shared draw, still of one picture
-        number = len(images)
         if not self.shared:
             for part, own in zip(self.parts, self._split(draws), strict=True):
                 images = part(images, own)
             return images
+        number, views = len(images), 1
         for part, own in zip(self.parts, self._split(draws[:1]), strict=True):
             if isinstance(part, Geometric) and views == 1:
                 images = part.alike(images, own)
+            elif isinstance(part, Fused):  # as in the run that it stands for, each view has draws of its own
+                images = part.apply(images, own.repeat(number, 1))
             else:
                 images = part(images, own.repeat(number, 1))
             views *= part.views
@@ -138,7 +153,7 @@ class Fused(Sequential, Geometric):
 
     def __post_init__(self) -> None:
         """Check that the run fuses."""
-        if _fusible(self.parts) != len(self.parts):
+        if not self.parts or _fusible(self.parts) < len(self.parts):
             names = ", ".join(str(part.settings["name"]) for part in self.parts)
             message = f"parts (={names}) must be a run that one sampling can do: make it with fuse()"
             raise WrongInput(message)
@@ -153,7 +168,8 @@ class Fused(Sequential, Geometric):
         move = whole_pixels(size, torch.zeros((len(draws), 2), dtype=torch.float64))
         for part, own in zip(self.parts, self._split(draws), strict=True):
             assert isinstance(part, Geometric)
-            move = move.then(part.move(move.size, own))
+            rows = own[:1].expand(len(own), -1) if part.shared else own
+            move = move.then(part.move(move.size, rows))
         return move
 
     def apply(self, images: Float[Tensor, "n c h w"], draws: Float[Tensor, "n k"]) -> Float[Tensor, "m c H W"]:
@@ -169,26 +185,21 @@ class Fused(Sequential, Geometric):
         raise AssertionError
 
 
-def fuse(chain: Chain) -> Part:
-    """The chain with its runs of geometric members as one sampling each, where that gives the same values.
+def fuse(transform: Part) -> Part:
+    """A chain with its runs of geometric members as one sampling each, where that gives the same values.
 
     Draws and their columns stay the same. See the head of this module for what fuses. Chains within it are fused on their
-    own; a single run comes back as a `Fused` without a chain around it.
+    own; a single run comes back as a `Fused` without a chain around it, and what is no chain as it is.
     """
+    if not isinstance(transform, Chain):
+        return transform
     parts: list[Part] = []
-    start = 0
-    while start < len(chain.parts):
-        length = _fusible(chain.parts[start:])
-        part = chain.parts[start]
-        if length:
-            run = chain.parts[start : start + length]
-            parts.append(Fused(run))
-        else:
-            parts.append(fuse(part) if isinstance(part, Chain) else part)
-        start += max(1, length)
-    if len(parts) == 1 and isinstance(parts[0], Fused):
-        return parts[0]
-    return Chain(tuple(parts))
+    left = transform.parts
+    while left:
+        length = _fusible(left)
+        parts.append(Fused(left[:length]) if length else fuse(left[0]))
+        left = left[max(1, length) :]
+    return parts[0] if len(parts) == 1 and isinstance(parts[0], Fused) else Chain(tuple(parts))
 
 
 def _fusible(parts: Sequence[Part]) -> int:
