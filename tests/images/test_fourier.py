@@ -26,6 +26,34 @@ def test_a_picture_is_the_sum_of_its_waves(
         np.testing.assert_allclose(found[index], expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("channels", [1, 2, 5])
+def test_any_number_of_channels_is_made_without_a_colour_matrix(channels: int, rng: np.random.Generator) -> None:
+    numbers = rng.normal(size=(1, channels, 6, 4, 2))
+    found = Fourier(channels=channels, contrast_cap=0.7).image(torch.from_numpy(numbers), (6, 7))
+    planes = slow.capped(slow.logits(numbers[0], 6, 7), 0.7)
+    np.testing.assert_allclose(found[0], 1 / (1 + np.exp(-planes)), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.5, 1.5])
+def test_the_decay_is_the_power_of_the_frequency(decay: float, rng: np.random.Generator) -> None:
+    numbers = rng.normal(size=(1, 3, 6, 4, 2))
+    found = Fourier(decay=decay, decorrelate=False).image(torch.from_numpy(numbers), (6, 7))
+    planes = slow.logits(numbers[0], 6, 7, decay=decay)
+    np.testing.assert_allclose(found[0], 1 / (1 + np.exp(-planes)), rtol=0, atol=1e-12)
+
+
+def test_what_is_kept_from_inference_serves_gradients() -> None:
+    fourier, size = Fourier(contrast_cap=1.25), (10, 14)
+    numbers = fourier.start(size, generators(0))
+    with torch.inference_mode():
+        seen = fourier.image(numbers, size)
+    with_gradient = fourier.image(numbers.requires_grad_(True), size)
+    with_gradient[0, 0, 3, 3].backward()
+    assert torch.equal(seen, with_gradient)
+    assert numbers.grad is not None
+    assert numbers.grad.abs().max() > 0
+
+
 def test_many_at_once_are_those_made_one_by_one() -> None:
     fourier, size = Fourier(contrast_cap=1.5), (20, 31)
     together = fourier.start(size, generators(3, 1, 4))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Protocol, runtime_checkable
 
@@ -45,8 +45,11 @@ class Parametrisation(Protocol):
         ...
 
 
-def settings_of(parametrisation: Parametrisation) -> dict[str, object]:
-    """The class's name in small letters and its fields, as values that JSON knows."""
+def settings_of(parametrisation: object) -> dict[str, object]:
+    """The class's name in small letters and its fields, as values that JSON knows.
+
+    Any object that is a dataclass: to check that it is a `Parametrisation` would ask for its settings.
+    """
     about: dict[str, object] = {"name": type(parametrisation).__name__.lower()}
     for field in fields(parametrisation):  # type: ignore[arg-type]
         if not field.init:
@@ -69,9 +72,7 @@ def summary(values: np.ndarray | Tensor) -> dict[str, object]:
 
 def drawn(shape: tuple[int, ...], sd: float, generators: Sequence[torch.Generator]) -> Tensor:
     """Normal numbers of spread ``sd`` and of shape (n, *shape), each picture's from its own generator."""
-    if not generators:
-        message = "generators (=[]) must hold one for each picture, so at least one"
-        raise WrongInput(message)
+    check_generators(generators)
     return torch.stack([sd * torch.randn(shape, generator=each, dtype=torch.float32) for each in generators])
 
 
@@ -83,6 +84,17 @@ def widened(numbers: Tensor, shape: tuple[int, ...]) -> Tensor:
     return (numbers.float() if numbers.dtype.itemsize < 4 else numbers).contiguous()
 
 
+def one_by_one(function: Callable[[Tensor], Tensor], numbers: Tensor) -> Tensor:
+    """A function of each picture's numbers by themselves on a processor, of all at once elsewhere.
+
+    On a processor an exponential or a sine rounds by the place of a number in memory: the last few of a stretch go
+    another way than those that fill a vector. So a picture would depend on its place in the batch.
+    """
+    if numbers.device.type != "cpu":
+        return function(numbers)
+    return torch.cat([function(numbers[index : index + 1]) for index in range(len(numbers))])
+
+
 def check_size(size: Size) -> None:
     """Refuse a size without pixels."""
     if min(size) < 1:
@@ -90,9 +102,17 @@ def check_size(size: Size) -> None:
         raise WrongInput(message)
 
 
+def check_generators(generators: Sequence[torch.Generator]) -> None:
+    """Refuse to make no picture at all."""
+    if not generators:
+        message = "generators (=[]) must hold one for each picture, so at least one"
+        raise WrongInput(message)
+
+
 def check_above(least: float, **values: float | None) -> None:
-    """Refuse values that are not finite numbers above ``least``; None passes."""
+    """Refuse values that are not finite numbers above ``least``, which may be minus infinity; None passes."""
+    rule = "" if least == float("-inf") else f" above {least:g}"
     for name, value in values.items():
         if value is not None and not (least < value < float("inf")):
-            message = f"{name} (={value}) must be a finite number above {least:g}"
+            message = f"{name} (={value}) must be a finite number{rule}"
             raise WrongInput(message)

@@ -48,7 +48,7 @@ class Coloured:
     @property
     def settings(self) -> dict[str, object]:
         """The name and the fields as plain values."""
-        return settings_of(self)  # type: ignore[arg-type]  # each class that is final is a parametrisation
+        return settings_of(self)
 
     @property
     def _matrix(self) -> str | None:

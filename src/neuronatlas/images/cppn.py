@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from neuronatlas.errors import WrongInput
-from neuronatlas.images.base import Size, check_size, drawn, settings_of, widened
+from neuronatlas.images.base import Size, check_size, drawn, one_by_one, settings_of, widened
 
 BIAS_SD = 0.1
 SPREADS = (0.67, 0.6)
@@ -71,10 +71,13 @@ class CPPN:
     def image(self, numbers: Float[Tensor, "n k"], size: Size) -> Float[Tensor, "n c h w"]:
         """Pictures in 0..1."""
         wide = widened(numbers, self.shape(size))
-        seen = _coordinates(size, wide.dtype, wide.device).expand(len(wide), -1, -1)
-        for index, (weights, biases) in enumerate(self._parts(wide)):
+        return one_by_one(lambda each: self._evaluated(each, size), wide).to(numbers.dtype)
+
+    def _evaluated(self, numbers: Float[Tensor, "n k"], size: Size) -> Float[Tensor, "n c h w"]:
+        seen = _coordinates(size, numbers.dtype, numbers.device).expand(len(numbers), -1, -1)
+        for index, (weights, biases) in enumerate(self._parts(numbers)):
             seen = torch.baddbmm(biases, weights, activation(seen) if index else seen)
-        return seen.sigmoid().view(-1, self.channels, *size).to(numbers.dtype)
+        return seen.sigmoid().view(-1, self.channels, *size)
 
     def _layers(self) -> list[tuple[int, int]]:
         """The outputs and the inputs of each layer; the activation makes two of one."""

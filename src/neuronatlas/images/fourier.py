@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from neuronatlas.images.base import Size, check_size, drawn, widened
+from neuronatlas.images.base import Size, check_above, check_size, drawn, one_by_one, widened
 from neuronatlas.images.coloured import Coloured
 
 
@@ -27,6 +27,11 @@ class Fourier(Coloured):
     """
 
     decay: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse values without meaning."""
+        super().__post_init__()
+        check_above(float("-inf"), decay=self.decay)
 
     def shape(self, size: Size) -> tuple[int, ...]:
         """The shape of the numbers of one picture."""
@@ -52,6 +57,8 @@ class Fourier(Coloured):
 def waves(numbers: Float[Tensor, "n c h k 2"], size: Size, decay: float) -> Float[Tensor, "n c h w"]:
     """The sum of the waves whose coefficients these numbers are, each over its frequency to the power ``decay``."""
     scaled = numbers * _scale(size, decay, numbers.dtype, numbers.device)
+    if scaled.shape[1] == 1:  # a transform by itself rounds otherwise than one of several
+        return one_by_one(lambda each: torch.fft.irfft2(torch.view_as_complex(each), s=size, norm="ortho"), scaled)
     return torch.fft.irfft2(torch.view_as_complex(scaled), s=size, norm="ortho")
 
 

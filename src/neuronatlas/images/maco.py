@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from neuronatlas.errors import WrongInput
-from neuronatlas.images.base import Size, check_size, settings_of, summary, widened
+from neuronatlas.images.base import Size, check_generators, check_size, one_by_one, settings_of, summary, widened
 from neuronatlas.images.colour import to_picture
 from neuronatlas.images.spectrum import SMALLEST, photographs_spectrum, resampled
 
@@ -75,19 +75,24 @@ class Maco:
     def start(self, size: Size, generators: Sequence[torch.Generator]) -> Float[Tensor, "n 3 h k"]:
         """Random phases for one picture a generator: n at once equal one by one."""
         shape = self.shape(size)
+        check_generators(generators)
         return torch.stack(
             [math.pi * (2 * torch.rand(shape, generator=each, dtype=torch.float32) - 1) for each in generators]
         )
 
-    def image(self, numbers: Float[Tensor, "n 3 h k"], size: Size) -> Float[Tensor, "n 3 h w"]:
+    def image(self, numbers: Float[Tensor, "n c h k"], size: Size) -> Float[Tensor, "n 3 h w"]:
         """Pictures in 0..1."""
         phases = widened(numbers, self.shape(size))
+        planes = one_by_one(lambda each: self._standardised(each, size), phases)
+        return to_picture(planes, "imagenet", None).to(numbers.dtype)
+
+    def _standardised(self, phases: Float[Tensor, "n 3 h k"], size: Size) -> Float[Tensor, "n 3 h w"]:
+        """The decorrelated planes, each picture's together of mean 0 and spread 1."""
         magnitudes = _magnitudes(self, size, phases.dtype, phases.device)
         spectrum = torch.complex(magnitudes * phases.cos(), magnitudes * phases.sin())
         planes = torch.fft.irfft2(spectrum, s=size, norm="ortho")
         planes = planes - planes.mean((1, 2, 3), keepdim=True)
-        planes = planes * (planes.square().mean((1, 2, 3), keepdim=True) + LEAST_VARIANCE).rsqrt()
-        return to_picture(planes, "imagenet", None).to(numbers.dtype)
+        return planes / (planes.square().mean((1, 2, 3), keepdim=True) + LEAST_VARIANCE).sqrt()
 
 
 @lru_cache(maxsize=32)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the field's own name
 
 from neuronatlas.errors import WrongInput
-from neuronatlas.images.base import Size, check_size, drawn, widened
+from neuronatlas.images.base import Size, check_above, check_size, drawn, widened
 from neuronatlas.images.coloured import Coloured
 from neuronatlas.images.fourier import waves
 
@@ -73,6 +73,7 @@ class LowRes(Coloured):
     def __post_init__(self) -> None:
         """Refuse values without meaning."""
         super().__post_init__()
+        check_above(float("-inf"), decay=self.decay)
         if not self.factors or min(self.factors) < 1:
             message = f"factors (={self.factors}) must hold whole numbers of at least 1, and one of them or more"
             raise WrongInput(message)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the field's own name
 
 from neuronatlas.errors import WrongInput
-from neuronatlas.images.base import Size, check_size, settings_of, summary
+from neuronatlas.images.base import Size, check_generators, check_size, settings_of, summary
 from neuronatlas.images.fourier import Fourier
 from neuronatlas.images.pixels import Pixels
 
@@ -64,6 +64,7 @@ class Seeded:
     def start(self, size: Size, generators: Sequence[torch.Generator]) -> Tensor:
         """Numbers of the picture itself, once for each generator."""
         check_size(size)
+        check_generators(generators)
         seed = torch.as_tensor(self.picture, dtype=torch.float64).permute(2, 0, 1)[None]
         if seed.shape[2:] != size:
             seed = F.interpolate(seed, size=size, mode="bilinear", align_corners=False, antialias=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Float64, UInt8
+from jaxtyping import Complex128, Float32, Float64, UInt8
 from scipy import ndimage
 from torch.nn import functional as F  # noqa: N812 - the field's own name
 
@@ -23,8 +23,9 @@ def natural_spectrum(pictures: UInt8[np.ndarray, "n h w 3"], size: Size) -> Floa
     """The mean magnitude of each coefficient of ``rfft2`` (norm "ortho") over pictures brought to ``size``.
 
     The planes are those of decorrelated colour (the matrix "imagenet" of `neuronatlas.images.colour`, of values in
-    0..1 less the mean colour of all the pictures). Other sizes are resized, bilinear and without aliasing. Raises
-    `WrongInput` when there are no pictures.
+    0..1 less the mean colour of all the pictures). Of each picture its periodic part is taken: the pictures made with a
+    spectrum are periodic, and the jump from one border to the other would fill them with level and upright stripes.
+    Other sizes are resized, bilinear and without aliasing. Raises `WrongInput` when there are no pictures.
     """
     check_size(size)
     if not pictures.size:
@@ -38,8 +39,25 @@ def natural_spectrum(pictures: UInt8[np.ndarray, "n h w 3"], size: Size) -> Floa
         if planes.shape[1:] != size:
             whole = torch.from_numpy(planes)[None]
             planes = F.interpolate(whole, size=size, mode="bilinear", align_corners=False, antialias=True)[0].numpy()
-        total += np.abs(np.fft.rfft2(planes, norm="ortho"))
+        total += np.abs(_periodic_spectrum(planes))
     return (total / len(pictures)).astype(np.float32)
+
+
+def _periodic_spectrum(planes: Float64[np.ndarray, "c h w"]) -> Complex128[np.ndarray, "c h k"]:
+    """The spectrum of planes less a smooth part that holds the jumps between opposite borders.
+
+    Moisan 2011, doi 10.1007/s10851-010-0227-1: the Laplacian of the smooth part is nought save at the borders, where it
+    is the jump across them.
+    """
+    jumps = np.zeros_like(planes)
+    for plane, jump in ((planes, jumps), (planes.swapaxes(1, 2), jumps.swapaxes(1, 2))):
+        jump[:, 0] += plane[:, -1] - plane[:, 0]
+        jump[:, -1] += plane[:, 0] - plane[:, -1]
+    height, width = planes.shape[1:]
+    rows = np.cos(2 * np.pi * np.fft.fftfreq(height))[:, None]
+    laplacian = 2 * rows + 2 * np.cos(2 * np.pi * np.fft.rfftfreq(width)) - 4
+    laplacian[0, 0] = 1  # the smooth part has no mean: that of the jumps is nought
+    return np.fft.rfft2(planes, norm="ortho") - np.fft.rfft2(jumps, norm="ortho") / laplacian
 
 
 @cache
