@@ -45,7 +45,7 @@ class InputSpec:
         """Pictures in 0..1 as the network wants them."""
         mean = images.new_tensor(self.mean).view(-1, 1, 1)
         std = images.new_tensor(self.std).view(-1, 1, 1)
-        return (images - mean) / std
+        return torch.addcmul(-mean / std, images, 1 / std)
 
 
 @dataclass(frozen=True)

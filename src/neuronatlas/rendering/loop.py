@@ -79,7 +79,7 @@ class Loop:
         self.curves = torch.full((task.tile, self.recipe.steps), torch.nan)
         self.draws = torch.empty(0)
         self.common = self.recipe.transform.draw(self.recipe.steps, _stream(task.seed, "shared"))
-        self.fits = {self.size: True}  # which sizes the network takes
+        self.fits: dict[tuple[int, int], bool] = {}  # which sizes the network takes
         self.running: Capture | None = None
 
     def run(self, take: Callable[[], Job | None], stop: Callable[[], bool] = bool) -> Iterator[tuple[Job, Rendering]]:
@@ -170,7 +170,8 @@ class Loop:
         """The pictures resized to the network's input where it does not take their size, or positions count."""
         size = (images.shape[2], images.shape[3])
         if size not in self.fits:
-            self.fits[size] = not self.task.placed and self._takes(size)
+            input_size = self.task.network.input.size
+            self.fits[size] = size == input_size or (not self.task.placed and self._takes(size))
         if self.fits[size]:
             return images
         return F.interpolate(images, size=self.task.network.input.size, mode="bilinear", align_corners=False)
@@ -215,30 +216,27 @@ class Loop:
         return scores, scores.mean() + torch.stack(together).mean()
 
     def _ascend(self, numbers: Tensor, gradient: Tensor) -> None:
-        """Move each picture along its gradient; one whose gradient is not finite stays and has failed."""
+        """Move each unfinished picture along its gradient; one that would not stay finite stays, and has failed."""
         shape = (-1, *[1] * (numbers.ndim - 1))
         length = gradient.flatten(1).norm(dim=1)
-        self.alive |= (length > 0).cpu()
-        step = self.step.to(numbers.device)
-        rate = self.rate.to(numbers.device)
+        going, step = self.going.to(numbers.device), self.step.to(numbers.device)
+        rate = self.rate.to(numbers.device) * going
+        if not bool(length.isfinite().all()):
+            gradient = gradient.nan_to_num(0, 0, 0)
         if self.recipe.optimiser == "momentum":
-            first = 0.9 * self.first + gradient / length.clamp(min=1e-30).view(shape)
-            second = self.second
-            proposed = numbers + (rate * (1 - step / self.recipe.steps)).view(shape) * first
+            scale = torch.where(length.isfinite(), 1 / length.clamp(min=1e-30), 0)
+            self.first.mul_(0.9).addcmul_(gradient, scale.view(shape))
+            proposed = torch.addcmul(numbers, self.first, (rate * (1 - step / self.recipe.steps)).view(shape))
         else:  # Adam, ascending (Kingma & Ba 2015: 0.9, 0.999, 1e-8)
-            first = self.first.lerp(gradient, 0.1)
-            second = (0.999 * self.second).addcmul_(gradient, gradient, value=0.001)
-            mean = first / (1 - 0.9 ** (step + 1)).view(shape)
-            spread = (second / (1 - 0.999 ** (step + 1)).view(shape)).sqrt()
-            proposed = numbers + rate.view(shape) * mean / (spread + 1e-8)
+            self.first.lerp_(gradient, 0.1)
+            self.second.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
+            mean = self.first / (1 - 0.9 ** (step + 1)).view(shape)
+            spread = (self.second / (1 - 0.999 ** (step + 1)).view(shape)).sqrt_()
+            proposed = torch.addcdiv(numbers, mean.mul_(rate.view(shape)), spread.add_(1e-8))
         sound = (length + proposed.flatten(1).abs().amax(1)).isfinite()
+        self.alive |= (length > 0).cpu()
         self.failed |= self.going & ~sound.cpu()
-        if bool((sound & self.going.to(sound.device)).all()):
-            self.numbers, self.first, self.second = proposed, first, second
-            return
-        moves = (sound & self.going.to(sound.device)).view(shape)
-        self.numbers = torch.where(moves, proposed, numbers)
-        self.first, self.second = torch.where(moves, first, self.first), torch.where(moves, second, self.second)
+        self.numbers = proposed if bool(sound.all()) else torch.where(sound.view(shape), proposed, numbers)
 
     def _end(self) -> None:
         """Which pictures are finished after this step."""

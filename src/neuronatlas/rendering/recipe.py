@@ -132,7 +132,7 @@ def recipe_of(preset: str, **changes: object) -> Recipe:
 def fit_canvas(network: Network, layers: Sequence[str], recipe: Recipe, *, whole: bool = False) -> Recipe:
     """The recipe with its canvas settled: as large as the target's receptive field needs, if the network takes it.
 
-    With ``whole`` it is the network's input, without a margin. Its colours become as many as the network takes.
+    With ``whole`` it is the network's input. Its colours become as many as the network takes.
     """
     channels, size = network.input.channels, network.input.size
     parametrisation = recipe.parametrisation
@@ -143,20 +143,23 @@ def fit_canvas(network: Network, layers: Sequence[str], recipe: Recipe, *, whole
         recipe = replace(recipe, parametrisation=replace(parametrisation, channels=channels))  # type: ignore[type-var]
     if recipe.transform == LucidChain() and min(size) < 224:  # Lucent enlarges to what most networks were trained with
         recipe = replace(recipe, transform=LucidChain(upsample=min(size)))
+    if isinstance(recipe.transform, Affine):  # the network sees the canvas, wherever in its margin that may lie
+        recipe = replace(recipe, transform=replace(recipe.transform, crop=recipe.margin))
     if whole:
-        return replace(recipe, canvas=_plain(size), margin=0)
+        margin = recipe.margin if isinstance(recipe.transform, Affine) else 0
+        return replace(recipe, canvas=_plain(size), margin=margin)
     canvas = recipe.canvas
     if canvas is None:
         field = max(network.receptive_fields(layers).values(), default=min(size))
         canvas = min(max(64, min(-(-field // 16) * 16, recipe.largest)), *size)
-    fitted = replace(recipe, canvas=canvas)
-    if takes(network, layers, fitted.size):
-        return fitted
+    chosen = (canvas, canvas) if isinstance(canvas, int) else canvas
+    if takes(network, layers, chosen):
+        return replace(recipe, canvas=_plain(chosen))
     if not takes(network, layers, size):
-        tried = f"{fitted.size[0]} x {fitted.size[1]} nor {size[0]} x {size[1]} pixels"
+        tried = f"{chosen[0]} x {chosen[1]} nor {size[0]} x {size[1]} pixels"
         message = f"network {network.name!r} takes neither {tried}: its input_size is {size[0]} x {size[1]}"
         raise WrongInput(message)
-    return replace(recipe, canvas=_plain(size), margin=0)
+    return replace(recipe, canvas=_plain(size))
 
 
 def tile_size(recipe: Recipe) -> int:

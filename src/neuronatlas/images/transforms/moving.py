@@ -31,7 +31,8 @@ class Affine(Interpolating):
     """Shift, scale and rotation in one bilinear resampling, mirrored at the border.
 
     ``shift`` is in pixels, ``scale`` the largest relative change of size, ``degrees`` the largest angle: each is drawn
-    evenly from both sides of nothing. Each picture has a draw of its own, or, where ``shared``, all have the first.
+    evenly from both sides of nothing. ``crop`` pixels of each side are cut away afterwards, so that with enough of them
+    nothing mirrored is seen. Each picture has a draw of its own, or, where ``shared``, all have the first.
     """
 
     name: ClassVar[str] = "affine"
@@ -43,12 +44,14 @@ class Affine(Interpolating):
     scale: float = 0.08
     degrees: float = 5.0
     shared: bool = False
+    crop: int = 0
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         require_range("shift", self.shift)
         require("scale", self.scale, sound=0 <= self.scale < 1, rule="0 or more and below 1")
         require_range("degrees", self.degrees)
+        require_range("crop", self.crop)
 
     def draw(self, steps: int, generator: torch.Generator) -> Tensor:
         """Numbers in -1..1 for the shift along x and y, the scale and the angle."""
@@ -58,7 +61,16 @@ class Affine(Interpolating):
         """The move of each picture of (height, width) ``size``."""
         draws = rows(draws)
         angle = radians(self.degrees * draws[:, 3])
-        return about_middle(size, angle, 1 + self.scale * draws[:, 2], self.shift * draws[:, :2])
+        whole = about_middle(size, angle, 1 + self.scale * draws[:, 2], self.shift * draws[:, :2])
+        if not self.crop:
+            return whole
+        height, width = size[0] - 2 * self.crop, size[1] - 2 * self.crop
+        if min(height, width) < 1:
+            message = f"crop (={self.crop}) leaves nothing of a picture of {size[0]} x {size[1]} pixels"
+            raise WrongInput(message)
+        start = torch.full((len(draws), 2), float(self.crop), dtype=torch.float64)
+        start[:] = (whole.matrix[:, :, :2] @ start[:, :, None])[:, :, 0]  # where the first pixel left stands
+        return Move(torch.cat((whole.matrix[:, :, :2], whole.matrix[:, :, 2:] + start[:, :, None]), 2), (height, width))
 
 
 @dataclass(frozen=True)
