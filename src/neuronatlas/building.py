@@ -170,7 +170,8 @@ def estimate(job: Job, *, steps: int = 2) -> Estimate:
         few()  # the first call pays for what is made once
         once = _timed(few)
         seconds += once / (steps + 0.5) * job.recipe.steps * -(-count // tile)
-        size += count * (math.prod(fitted.size) * 3 + 4 * job.recipe.steps)
+        kept = math.prod(length - 2 * fitted.margin for length in fitted.size)
+        size += count * (kept * 3 + 4 * job.recipe.steps)
     rendered = sum(len(shard.units) for shard in job.plan.of("renderings"))
     return Estimate(sum(entry.units for entry in job.manifest.layers), rendered, len(job.plan.shards), seconds, size)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import itertools
+import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -37,7 +38,10 @@ _KINDS: tuple[tuple[tuple[type[nn.Module], ...], str], ...] = (
 
 
 class TorchNetwork(Network):
-    """A `torch.nn.Module` behind the `Network` interface. The module is used as it is, never copied or changed."""
+    """A `torch.nn.Module` behind the `Network` interface. The module is used as it is, never changed.
+
+    One thread at a time: another that wants the outputs of the same network waits until it is left.
+    """
 
     def __init__(
         self,
@@ -55,6 +59,7 @@ class TorchNetwork(Network):
         self._rename = rename
         self._dtype: torch.dtype | None = None  # what a copy computes in, where not in its weights' own
         self._kept: tuple[object, list[Network]] = (None, [])
+        self._lock = threading.RLock()
         self._cones: dict[str, list[str]] = {}  # what to cut for some units of a layer alone; only a copy is ever cut
 
     @cached_property
@@ -66,7 +71,7 @@ class TorchNetwork(Network):
             for name, module in self.module.named_modules()
             if name and not _only_copies(module)
         }
-        with torch.no_grad(), self._evaluation(), self._watched(watches):
+        with torch.no_grad(), self._lock, _frozen(self.module), self._watched(watches):
             self._forward(self._blank())
         layers: dict[str, Layer] = {}
         unusable: dict[str, str] = {}
@@ -142,7 +147,12 @@ class TorchNetwork(Network):
                 raise NeuronAtlasError(message)
             return {name: seen[name] for name in wanted.values()}
 
-        with self._evaluation(), self._watched(watches, keep_inputs=wake), sliced(self.module, cut, units or ()):
+        with (
+            self._lock,
+            _frozen(self.module),
+            self._watched(watches, keep_inputs=wake),
+            sliced(self.module, cut, units or ()),
+        ):
             yield run
 
     @contextmanager
@@ -205,16 +215,17 @@ class TorchNetwork(Network):
         They are made anew when a weight has changed since.
         """
         names = tuple(layers)
-        key = (names, precision, self._checksum())
-        if self._kept[0] != key:
-            first = self._twin(names, precision)
-            self._kept = (key, [] if first is None else [first])
-        kept = self._kept[1]
-        while kept and len(kept) < copies:
-            twin = self._twin(names, precision)
-            assert twin is not None
-            kept.append(twin)
-        return list(kept[:copies]) or [self]
+        with self._lock, torch.inference_mode(mode=False), torch.enable_grad():
+            key = (names, precision, self._checksum())
+            if self._kept[0] != key:
+                first = self._twin(names, precision)
+                self._kept = (key, [] if first is None else [first])
+            kept = self._kept[1]
+            while kept and len(kept) < copies:
+                twin = self._twin(names, precision)
+                assert twin is not None
+                kept.append(twin)
+            return list(kept[:copies]) or [self]
 
     def _twin(self, layers: tuple[str, ...], precision: str) -> TorchNetwork | None:
         addresses = [self._table[2][self.layer(name).name] for name in layers]
@@ -249,9 +260,12 @@ class TorchNetwork(Network):
         return twin
 
     def _checksum(self) -> int:
-        """A quick number that changes with every weight and buffer."""
-        total = 0
-        for value in self.module.state_dict().values():
+        """A quick number that changes with every weight and buffer, every part and its settings, and every hook."""
+        total = zlib.crc32(repr(self.module).encode())
+        for part in self.module.modules():
+            hooks = [*vars(part)["_forward_hooks"].values(), *vars(part)["_forward_pre_hooks"].values()]
+            total = zlib.crc32(repr([id(hook) for hook in hooks]).encode(), total)
+        for value in itertools.chain(self.module.parameters(), self.module.buffers()):
             plain = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
             total = zlib.crc32(plain.numpy().data, total)
         return total
@@ -269,9 +283,7 @@ class TorchNetwork(Network):
                 total = sum((o.nan_to_num(0, 0, 0) * w).sum() for o, w in zip(outputs, weights, strict=True))
                 slope = torch.autograd.grad(total, probe)[0]  # type: ignore[arg-type]
             except RuntimeError:  # a part was overwritten that was needed; or no gradient passes
-                if network is other:
-                    return False
-                raise
+                return False
             found.append([*(output.detach() for output in outputs), slope])
         return all(_close(one, another) for one, another in zip(*found, strict=True))
 
@@ -287,11 +299,6 @@ class TorchNetwork(Network):
     def _forward(self, images: Tensor) -> None:
         normalised = self.input.normalise(images)
         self.module(normalised if self._dtype is None else normalised.to(self._dtype))
-
-    @contextmanager
-    def _evaluation(self) -> Iterator[None]:
-        with _frozen(self.module):
-            yield
 
 
 class _Reached(BaseException):

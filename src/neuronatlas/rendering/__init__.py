@@ -11,7 +11,9 @@ This module returns; it neither shows nor saves unasked, and prints nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from typing import overload
 
 from neuronatlas import objectives
@@ -102,21 +104,25 @@ def render(
     if together is not None and recipe.restarts > 1:
         message = f"restarts (={recipe.restarts}) must be 1 for pictures made together"
         raise WrongInput(message)
-    if "canvas" in changes and any(unit.position for objective in wanted for unit in objective.units):
+    placed = any(unit.position is not None for objective in wanted for unit in objective.units)
+    if placed and changes.get("canvas") is not None and not _is_input(network, recipe.canvas):
         message = (
             f"canvas (={recipe.canvas}) cannot be chosen for a neuron at a position, which counts on the whole input"
         )
         raise WrongInput(message)
     keep_pages()
-    best: dict[int, Rendering] = {}
-    tries = dict.fromkeys(range(len(wanted)), recipe.restarts)
+    tries: list[dict[int, Rendering]] = [{} for _ in wanted]
+    done = 0
     for task, jobs in _groups(network, wanted, recipe, seed, together=together):
-        for number, rendering in make(task, jobs, watch, workers):
-            best[number] = max(best.get(number, rendering), rendering, key=_worth)
-            tries[number] -= 1
-            if progress is not None and not tries[number]:
-                progress(sum(not left for left in tries.values()), len(wanted))
-    return best[0] if single else [best[index] for index in range(len(wanted))]
+        with closing(make(task, jobs, watch, workers)) as made:
+            for job, rendering in made:
+                tries[job.number][job.restart] = rendering
+                if len(tries[job.number]) == recipe.restarts:
+                    tries[job.number] = {0: _best(tries[job.number])}
+                    done += 1
+                    if progress is not None:
+                        progress(done, len(wanted))
+    return tries[0][0] if single else [kept[0] for kept in tries]
 
 
 def _objective(network: Network, item: What) -> Objective:
@@ -144,7 +150,7 @@ def _groups(
         for restart in range(recipe.restarts):
             stream = objective.name + (f"#{restart}" if restart else "")
             key = (objective.layers, placed, objective.mean_of is not None)
-            groups.setdefault(key, []).append(Job(number, objective, stream))
+            groups.setdefault(key, []).append(Job(number, objective, stream, restart))
     if together is not None:
         layers = reading(*(layer for objective in wanted for layer in objective.layers), *together.layers)
         placed = any(key[1] for key in groups)
@@ -156,5 +162,12 @@ def _groups(
         yield Task(network, fitted, seed, layers, tile, means, placed, together), jobs
 
 
-def _worth(rendering: Rendering) -> tuple[bool, float]:
-    return not rendering.status, rendering.score
+def _best(tries: dict[int, Rendering]) -> Rendering:
+    """The picture of the highest score, one that was made before any that was not, the first of equals."""
+    ordered = [tries[restart] for restart in sorted(tries)]
+    return max(ordered, key=lambda made: (not made.status, -math.inf if math.isnan(made.score) else made.score))
+
+
+def _is_input(network: Network, canvas: int | tuple[int, int] | None) -> bool:
+    """Is this canvas the network's whole input?"""
+    return ((canvas, canvas) if isinstance(canvas, int) else canvas) == network.input.size

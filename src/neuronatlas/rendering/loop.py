@@ -21,6 +21,9 @@ from neuronatlas.rendering.result import Rendering
 PATIENCE = 16
 """Steps without any gradient after which a picture is given up: each sees it shifted, scaled and turned another way."""
 
+MOMENTUM = 0.7
+"""Of the last step, how much the next one keeps, for the optimiser "momentum"."""
+
 ATTEMPTS = 3
 """How often a picture that diverges is tried, each time at a quarter of the learning rate."""
 
@@ -32,12 +35,16 @@ class Job:
     number: int
     objective: Objective
     stream: str
+    restart: int = 0
     attempt: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """How a picture that is being made looks: the ``number`` of its place in the answer, after how many of its steps."""
+    """How a picture that is being made looks: the ``number`` of its place in the answer, after how many of its steps.
+
+    ``score`` is the objective's value for the transformed picture in the step that led to it.
+    """
 
     number: int
     objective: str
@@ -75,8 +82,8 @@ class Loop:
         self.going = torch.zeros(task.tile, dtype=torch.bool)
         self.alive = torch.zeros(task.tile, dtype=torch.bool)
         self.failed = torch.zeros(task.tile, dtype=torch.bool)
-        self.rate = torch.full((task.tile,), self.recipe.learning_rate)
-        self.curves = torch.full((task.tile, self.recipe.steps), torch.nan)
+        self.rate = torch.full((task.tile,), self.recipe.learning_rate, dtype=torch.float32)
+        self.curves = torch.full((task.tile, self.recipe.steps), torch.nan, dtype=torch.float32)
         self.draws = torch.empty(0)
         self.common = self.recipe.transform.draw(self.recipe.steps, _stream(task.seed, "shared"))
         self.fits: dict[tuple[int, int], bool] = {}  # which sizes the network takes
@@ -97,18 +104,17 @@ class Loop:
                         break
                 with torch.no_grad():
                     finished = self._finished(run)
-            for job, rendering in finished:
-                retried = self._retry(job, rendering)
-                if retried is None:
-                    yield job, rendering
-                else:
-                    again.append(retried)
+            retried = [self._retry(job, rendering) for job, rendering in finished]
+            if self.task.joint is not None and any(retried):  # they were made with one another, so all of them again
+                retried = [replace(job, attempt=job.attempt + 1) for job, _ in finished]
+            again += [job for job in retried if job is not None]
+            yield from (made for made, job in zip(finished, retried, strict=True) if job is None)
 
     def _fill(self, again: list[Job], take: Callable[[], Job | None]) -> bool:
         """Put jobs into the free places, copies of one into those left over; is there any to do?"""
         for place, held in enumerate(self.jobs):
             if held is None or not self.going[place]:
-                self.jobs[place] = job = again.pop() if again else take()
+                self.jobs[place] = job = again.pop(0) if again else take()
                 if job is not None:
                     self._place(place, job)
         some = next((job for job in self.jobs if job is not None and job.number >= 0), None)
@@ -126,9 +132,9 @@ class Loop:
         start = recipe.parametrisation.start(self.size, [stream]).to(self.task.network.device)
         draws = recipe.transform.draw(recipe.steps, stream) if not recipe.transform.shared else self.common
         if len(self.numbers) == 0:
-            self.numbers = torch.zeros(self.task.tile, *start.shape[1:], device=start.device)
+            self.numbers = start.new_zeros((self.task.tile, *start.shape[1:]))
             self.first, self.second = torch.zeros_like(self.numbers), torch.zeros_like(self.numbers)
-            self.draws = torch.zeros(self.task.tile, *draws.shape)
+            self.draws = draws.new_zeros((self.task.tile, *draws.shape))
         self.jobs[place] = job
         self.numbers[place], self.draws[place] = start[0], draws
         self.first[place], self.second[place] = 0, 0
@@ -150,12 +156,15 @@ class Loop:
             self._ascend(numbers.detach(), gradient)
             self.step += self.going
             self._end()
-        if self.watch is not None and bool((self.step % self.every == 0).any()):
-            self._show(scores.detach())
+            if self.watch is not None:
+                due = (self.step[places] % self.every == 0) | ~self.going[places]
+                self._show(places[due & ~self.failed[places]].tolist(), scores)
 
     def _transformed(self, images: Tensor) -> Tensor:
         """The pictures as the network is to see them in this step."""
         at = self.step.clamp(max=self.recipe.steps - 1)
+        if self.recipe.transform.shared:  # all began together; the first row serves all, and may be finished
+            at = at.max().expand(self.task.tile)
         moved = self.recipe.transform(images, self.draws[torch.arange(self.task.tile), at])
         if moved.shape[1] != self.task.network.input.channels:
             message = (
@@ -225,8 +234,8 @@ class Loop:
             gradient = gradient.nan_to_num(0, 0, 0)
         if self.recipe.optimiser == "momentum":
             scale = torch.where(length.isfinite(), 1 / length.clamp(min=1e-30), 0)
-            self.first.mul_(0.9).addcmul_(gradient, scale.view(shape))
-            proposed = torch.addcmul(numbers, self.first, (rate * (1 - step / self.recipe.steps)).view(shape))
+            self.first.mul_(MOMENTUM).addcmul_(gradient, scale.view(shape))
+            proposed = torch.addcmul(numbers, self.first, (rate * (1 - step / self.recipe.steps).sqrt()).view(shape))
         else:  # Adam, ascending (Kingma & Ba 2015: 0.9, 0.999, 1e-8)
             self.first.lerp_(gradient, 0.1)
             self.second.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
@@ -302,16 +311,16 @@ class Loop:
         margin = self.recipe.margin
         return images[:, :, margin : images.shape[2] - margin, margin : images.shape[3] - margin].contiguous()
 
-    def _show(self, scores: Tensor) -> None:
+    def _show(self, places: list[int], scores: Tensor) -> None:
+        """Tell how the pictures at these places look after this step."""
         assert self.watch is not None
-        with torch.no_grad():
-            images = self._cropped(self.recipe.parametrisation.image(self.numbers, self.size))
-        for place, job in enumerate(self.jobs):
-            step = int(self.step[place])
-            if job is not None and job.number >= 0 and step % self.every == 0 and not self.failed[place]:
-                image = images[place].permute(1, 2, 0).contiguous().cpu().numpy()
-                frame = Frame(job.number, job.objective.name, step, self.recipe.steps, image, float(scores[place]))
-                self.watch(frame)
+        jobs = [(place, job) for place in places if (job := self.jobs[place]) is not None and job.number >= 0]
+        if not jobs:
+            return
+        images = self._cropped(self.recipe.parametrisation.image(self.numbers, self.size))
+        for place, job in jobs:
+            step, image = int(self.step[place]), images[place].permute(1, 2, 0).contiguous().cpu().numpy()
+            self.watch(Frame(job.number, job.objective.name, step, self.recipe.steps, image, float(scores[place])))
 
     def _status(self, place: int, score: Tensor) -> tuple[str, str]:
         curve = self.curves[place]

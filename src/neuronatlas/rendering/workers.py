@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -18,8 +18,8 @@ Watch = Callable[[Frame], None]
 _Told = tuple[Job, Rendering] | Frame | BaseException | None
 
 
-def make(task: Task, jobs: list[Job], watch: Watch | None, workers: int | None) -> Iterator[tuple[int, Rendering]]:
-    """The pictures of a group as they get ready, each with its number.
+def make(task: Task, jobs: list[Job], watch: Watch | None, workers: int | None) -> Generator[tuple[Job, Rendering]]:
+    """The pictures of a group as they get ready, each with its job.
 
     There are as many threads as processors (or ``workers``), tiles and copies of the network. Whatever one of them or
     ``watch`` raises, or the end of this iterator, stops them all before it goes on.
@@ -55,7 +55,7 @@ def make(task: Task, jobs: list[Job], watch: Watch | None, workers: int | None) 
                 thread.join()
 
 
-def _heard(told: queue.Queue[_Told], working: int, watch: Watch | None) -> Iterator[tuple[int, Rendering]]:
+def _heard(told: queue.Queue[_Told], working: int, watch: Watch | None) -> Generator[tuple[Job, Rendering]]:
     while working:
         item = told.get()
         if item is None:
@@ -63,7 +63,7 @@ def _heard(told: queue.Queue[_Told], working: int, watch: Watch | None) -> Itera
         elif isinstance(item, BaseException):
             raise item
         elif isinstance(item, tuple):
-            yield item[0].number, item[1]
+            yield item
         elif watch is not None:
             watch(item)
 
