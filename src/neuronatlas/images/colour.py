@@ -6,7 +6,6 @@ together as theirs do. Only its direction counts, so it is divided by the larges
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -50,52 +49,64 @@ def to_picture(
 class _Finish(torch.autograd.Function):
     """`to_picture` with a gradient of its own: fewer passes, and a picture rounds alike wherever it stands in a batch.
 
-    On a processor the order of a sum depends on how many sums there are, and the last few numbers of a stretch of
-    memory go another way through the exponential than those that fill its vectors; so each picture is made by itself.
-    The bound is a factor a picture, which goes into the nine numbers of the matrix where there is one.
+    On a processor the order of a sum depends on how many sums there are, so each picture's are taken by themselves; and
+    the last few numbers of a stretch of memory go another way through the exponential than those that fill its
+    vectors, so pictures that do not fill vectors, or are shared among threads, are made by themselves altogether. The
+    bound is a factor a picture, which goes into the nine numbers of the matrix where there is one.
     """
 
     @staticmethod
     def forward(context: Any, logits: Tensor, matrix: Tensor | None, cap: float | None) -> Tensor:
         pictures = torch.empty(logits.shape, dtype=logits.dtype, device=logits.device)
-        powers = torch.zeros((len(logits), 1, 1, 1), dtype=logits.dtype, device=logits.device)
-        for part, power, picture in zip(*map(_stretches, (logits, powers, pictures)), strict=True):
-            mixed = part
-            if cap is not None:
-                torch.mean(part.square(), (1, 2, 3), keepdim=True, out=power)
-            if matrix is not None:
-                factor = 1.0 if cap is None else _factor(power, cap)[..., 0]
-                mixed = _mixed((matrix * factor).expand(len(part), 3, 3), part)
-            elif cap is not None:
-                mixed = part * _factor(power, cap)
-            torch.sigmoid(mixed, out=picture)
-        context.cap, context.matrix = cap, matrix
-        context.save_for_backward(logits, powers, pictures)
+        powers = None if cap is None else _dots(logits, logits) / logits[0].numel()
+        factors = None if cap is None or powers is None else _factor(powers, cap)
+        for some in _stretches(logits):
+            torch.sigmoid(_scaled(logits[some], matrix, None if factors is None else factors[some]), out=pictures[some])
+        context.cap, context.matrix, context.powers, context.factors = cap, matrix, powers, factors
+        context.save_for_backward(logits, pictures)
         return pictures
 
     @staticmethod
     @once_differentiable
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        logits, powers, pictures = context.saved_tensors
-        found = torch.empty_like(pictures)
-        for part, power, picture, change, out in zip(
-            *map(_stretches, (logits, powers, pictures, gradient.contiguous(), found)), strict=True
-        ):
-            slope = torch.ops.aten.sigmoid_backward(change, picture)
-            if context.matrix is not None:
-                slope = _mixed(context.matrix.T.expand(len(part), 3, 3), slope)
-            if context.cap is not None:
-                factor = _factor(power, context.cap)
-                along = (slope * part).sum((1, 2, 3), keepdim=True) / part[0].numel()
-                turn = along * factor * power / (power.square() + context.cap**4)
-                slope = factor * slope - turn * part
-            out.copy_(slope)
+        logits, pictures = context.saved_tensors
+        powers, factors = context.powers, context.factors
+        matrix = None if context.matrix is None else context.matrix.T
+        found, gradient = torch.empty_like(pictures), gradient.contiguous()
+        for some in _stretches(logits):
+            slope = torch.ops.aten.sigmoid_backward(gradient[some], pictures[some])
+            slope = _scaled(slope, matrix, None if factors is None else factors[some])
+            if powers is None:
+                found[some] = slope
+                continue
+            turn = _dots(slope, logits[some]) / logits[0].numel()
+            turn = turn * powers[some] / (powers[some].square() + context.cap**4)
+            torch.addcmul(slope, turn, logits[some], value=-1, out=found[some])
         return found, None, None
 
 
-def _stretches(batch: Tensor) -> Sequence[Tensor]:
-    """A batch picture by picture on a processor, whole elsewhere."""
-    return [batch[index : index + 1] for index in range(len(batch))] if batch.device.type == "cpu" else [batch]
+def _stretches(batch: Tensor) -> list[slice]:
+    """The whole batch where that rounds each picture alike, else picture by picture."""
+    fills = torch.get_num_threads() == 1 and batch[0].numel() % 64 == 0
+    if batch.device.type != "cpu" or fills:
+        return [slice(None)]
+    return [slice(index, index + 1) for index in range(len(batch))]
+
+
+def _dots(one: Tensor, other: Tensor) -> Float[Tensor, "n 1 1 1"]:
+    """The sum of the products of each picture's numbers."""
+    if one.device.type != "cpu":
+        return (one * other).sum((1, 2, 3), keepdim=True)
+    sums = [torch.dot(first.flatten(), second.flatten()) for first, second in zip(one, other, strict=True)]
+    return torch.stack(sums).view(-1, 1, 1, 1)
+
+
+def _scaled(planes: Tensor, matrix: Tensor | None, factors: Tensor | None) -> Tensor:
+    """The planes mixed by the matrix and multiplied by a factor a picture, where there is one."""
+    if matrix is None:
+        return planes if factors is None else planes * factors
+    each = matrix.expand(len(planes), 3, 3) if factors is None else matrix * factors[..., 0]
+    return _mixed(each, planes)
 
 
 def _factor(power: Tensor, cap: float) -> Tensor:

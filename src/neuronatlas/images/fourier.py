@@ -23,10 +23,12 @@ from neuronatlas.images.coloured import Coloured
 class Fourier(Coloured):
     """Pictures from numbers of shape (n, channels, height, width // 2 + 1, 2), the real and imaginary parts.
 
-    The coefficients are divided by their frequency to the power ``decay``; the other settings: `Coloured`.
+    The coefficients are divided by their frequency to the power ``decay``, where frequencies below ``lowest`` cycles a
+    picture count as that many; the other settings: `Coloured`.
     """
 
     decay: float = 1.0
+    lowest: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse values without meaning."""
@@ -45,18 +47,20 @@ class Fourier(Coloured):
     def image(self, numbers: Float[Tensor, "n c h k 2"], size: Size) -> Float[Tensor, "n c h w"]:
         """Pictures in 0..1."""
         wide = widened(numbers, self.shape(size))
-        return self._picture(waves(wide, size, self.decay)).to(numbers.dtype)
+        return self._picture(waves(wide, size, self.decay, self.lowest)).to(numbers.dtype)
 
     def inverse(self, pictures: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h k 2"]:
         """Numbers that make these pictures, which must lie above 0 and below 1."""
         size = (pictures.shape[2], pictures.shape[3])
         spectrum = torch.view_as_real(torch.fft.rfft2(self._logits(pictures), norm="ortho"))
-        return spectrum / _scale(size, self.decay, pictures.dtype, pictures.device)
+        return spectrum / _scale(size, self.decay, self.lowest, pictures.dtype, pictures.device)
 
 
-def waves(numbers: Float[Tensor, "n c h k 2"], size: Size, decay: float) -> Float[Tensor, "n c h w"]:
+def waves(
+    numbers: Float[Tensor, "n c h k 2"], size: Size, decay: float, lowest: float = 1.0
+) -> Float[Tensor, "n c h w"]:
     """The sum of the waves whose coefficients these numbers are, each over its frequency to the power ``decay``."""
-    scaled = numbers * _scale(size, decay, numbers.dtype, numbers.device)
+    scaled = numbers * _scale(size, decay, lowest, numbers.dtype, numbers.device)
     if scaled.shape[1] == 1:  # a transform by itself rounds otherwise than one of several
         return one_by_one(lambda each: torch.fft.irfft2(torch.view_as_complex(each), s=size, norm="ortho"), scaled)
     return torch.fft.irfft2(torch.view_as_complex(scaled), s=size, norm="ortho")
@@ -64,7 +68,7 @@ def waves(numbers: Float[Tensor, "n c h k 2"], size: Size, decay: float) -> Floa
 
 @lru_cache(maxsize=32)
 @torch.inference_mode(mode=False)  # what is kept must serve where gradients are wanted
-def _scale(size: Size, decay: float, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "h k 2"]:
+def _scale(size: Size, decay: float, lowest: float, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "h k 2"]:
     """What each number is multiplied with: 1 / frequency in cycles a pixel, where nought counts as the lowest above it.
 
     Lucid's quarter is exact in floating point, so it stands here.
@@ -72,5 +76,5 @@ def _scale(size: Size, decay: float, dtype: torch.dtype, device: torch.device) -
     height, width = size
     rows = torch.fft.fftfreq(height, dtype=torch.float64, device="cpu")
     columns = torch.fft.rfftfreq(width, dtype=torch.float64, device="cpu")
-    frequency = (rows[:, None] ** 2 + columns[None, :] ** 2).sqrt().clamp(min=1 / max(height, width))
+    frequency = (rows[:, None] ** 2 + columns[None, :] ** 2).sqrt().clamp(min=lowest / max(height, width))
     return (1 / frequency**decay / 4)[..., None].repeat(1, 1, 2).to(device, dtype)

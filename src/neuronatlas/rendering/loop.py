@@ -82,7 +82,7 @@ class Loop:
         self.going = torch.zeros(task.tile, dtype=torch.bool)
         self.alive = torch.zeros(task.tile, dtype=torch.bool)
         self.failed = torch.zeros(task.tile, dtype=torch.bool)
-        self.rate = torch.full((task.tile,), self.recipe.learning_rate, dtype=torch.float32)
+        self.rate = torch.full((task.tile,), self.recipe.learning_rate, dtype=torch.float64)
         self.curves = torch.full((task.tile, self.recipe.steps), torch.nan, dtype=torch.float32)
         self.draws = torch.empty(0)
         self.common = self.recipe.transform.draw(self.recipe.steps, _stream(task.seed, "shared"))
@@ -147,12 +147,10 @@ class Loop:
         numbers = self.numbers.requires_grad_(True)
         images = self.recipe.parametrisation.image(numbers, self.size)
         scores, whole = self._measure(run(self._transformed(images)), images)
-        gradient = torch.zeros_like(numbers)
-        if whole.requires_grad:
-            (gradient,) = torch.autograd.grad(whole, numbers)
+        gradient = torch.autograd.grad(whole, numbers)[0] if whole.requires_grad else torch.zeros_like(numbers)
         with torch.no_grad():
             places = self.going.nonzero().flatten()
-            self.curves[places, self.step[places]] = scores.detach().cpu()[places]
+            self.curves[places, self.step[places]] = scores.detach().to(self.curves)[places]
             self._ascend(numbers.detach(), gradient)
             self.step += self.going
             self._end()
@@ -228,20 +226,20 @@ class Loop:
         """Move each unfinished picture along its gradient; one that would not stay finite stays, and has failed."""
         shape = (-1, *[1] * (numbers.ndim - 1))
         length = gradient.flatten(1).norm(dim=1)
-        going, step = self.going.to(numbers.device), self.step.to(numbers.device)
-        rate = self.rate.to(numbers.device) * going
+        rate, step = self.rate * self.going, self.step.double()  # a row a picture: exact, and rounded only at the end
         if not bool(length.isfinite().all()):
             gradient = gradient.nan_to_num(0, 0, 0)
         if self.recipe.optimiser == "momentum":
             scale = torch.where(length.isfinite(), 1 / length.clamp(min=1e-30), 0)
             self.first.mul_(MOMENTUM).addcmul_(gradient, scale.view(shape))
-            proposed = torch.addcmul(numbers, self.first, (rate * (1 - step / self.recipe.steps).sqrt()).view(shape))
+            fallen = rate * (1 - step / self.recipe.steps).sqrt()
+            proposed = torch.addcmul(numbers, self.first, fallen.to(numbers).view(shape))
         else:  # Adam, ascending (Kingma & Ba 2015: 0.9, 0.999, 1e-8)
             self.first.lerp_(gradient, 0.1)
             self.second.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
-            mean = self.first / (1 - 0.9 ** (step + 1)).view(shape)
-            spread = (self.second / (1 - 0.999 ** (step + 1)).view(shape)).sqrt_()
-            proposed = torch.addcdiv(numbers, mean.mul_(rate.view(shape)), spread.add_(1e-8))
+            share = (rate / (1 - 0.9 ** (step + 1))).to(numbers).view(shape)
+            spread = (self.second / (1 - 0.999 ** (step + 1)).to(numbers).view(shape)).sqrt_()
+            proposed = torch.addcdiv(numbers, self.first * share, spread.add_(1e-8))
         sound = (length + proposed.flatten(1).abs().amax(1)).isfinite()
         self.alive |= (length > 0).cpu()
         self.failed |= self.going & ~sound.cpu()

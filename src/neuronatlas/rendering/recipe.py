@@ -26,8 +26,8 @@ class Recipe:
     the finished picture in pixels, a side or (height, width); None: the receptive field of the layer, from 64 to
     ``largest`` and never above the network's input. A neuron at a position of its layer's map is drawn on the whole
     input, where positions are counted. ``margin`` pixels around it are optimised and cut away, so that no frame shows.
-    ``learning_rate`` falls linearly to nothing for "momentum" (ascent along each picture's gradient at unit length,
-    with momentum 0.9) and is constant for "adam". Of ``restarts`` pictures from other noise the best is kept. With
+    ``learning_rate`` falls to nothing as the root of the steps left for "momentum" (ascent along each picture's
+    gradient at unit length, with momentum 0.7) and is constant for "adam". Of ``restarts`` pictures from other noise the best is kept. With
     ``plateau`` a picture is finished as soon as the mean score of its last 16 steps is not above that of the 16 before
     by this share. ``precision`` is that of the network, "float32" or "bfloat16".
     """
@@ -40,7 +40,7 @@ class Recipe:
     transform: Part
     canvas: int | Size | None
     margin: int
-    largest: int = 160
+    largest: int = 128
     restarts: int = 1
     plateau: float | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -79,13 +79,26 @@ PRESETS = {
     # Ours; the reason for each difference: docs/design/0002-the-fast-recipe.md.
     "fast": Recipe(
         preset="fast",
-        steps=96,
+        steps=64,
         optimiser="momentum",
-        learning_rate=3.0,
-        parametrisation=Fourier(contrast_cap=1.8),
+        learning_rate=9.0,
+        parametrisation=Fourier(sd=0.1, decay=0.85, contrast_cap=1.8),
         transform=Affine(shared=True),
         canvas=None,
         margin=8,
+    ),
+    # For the finest pictures: larger, longer, and the better of two.
+    "best": Recipe(
+        preset="best",
+        steps=256,
+        optimiser="momentum",
+        learning_rate=9.0,
+        parametrisation=Fourier(sd=0.1, decay=0.8, contrast_cap=1.8),
+        transform=Affine(shift=8.0, shared=True),
+        canvas=None,
+        margin=16,
+        largest=192,
+        restarts=2,
     ),
 }
 
@@ -140,7 +153,8 @@ def fit_canvas(network: Network, layers: Sequence[str], recipe: Recipe, *, whole
         getattr(parametrisation, "channels", channels) != channels
         and parametrisation == PRESETS[recipe.preset].parametrisation
     ):
-        recipe = replace(recipe, parametrisation=replace(parametrisation, channels=channels))  # type: ignore[type-var]
+        parametrisation = replace(parametrisation, channels=channels)  # type: ignore[type-var]
+        recipe = replace(recipe, parametrisation=parametrisation)
     if recipe.transform == LucidChain() and min(size) < 224:  # Lucent enlarges to what most networks were trained with
         recipe = replace(recipe, transform=LucidChain(upsample=min(size)))
     if isinstance(recipe.transform, Affine):  # the network sees the canvas, wherever in its margin that may lie
@@ -152,6 +166,9 @@ def fit_canvas(network: Network, layers: Sequence[str], recipe: Recipe, *, whole
     if canvas is None:
         field = max(network.receptive_fields(layers).values(), default=min(size))
         canvas = min(max(64, min(-(-field // 16) * 16, recipe.largest)), *size)
+        if isinstance(parametrisation, Fourier):  # the unit does not see waves longer than its field
+            lowest = max(1.0, (canvas + 2 * recipe.margin) / field)
+            recipe = replace(recipe, parametrisation=replace(parametrisation, lowest=lowest))
     chosen = (canvas, canvas) if isinstance(canvas, int) else canvas
     if takes(network, layers, chosen):
         return replace(recipe, canvas=_plain(chosen))
