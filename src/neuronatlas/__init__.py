@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from neuronatlas import errors as errors
+    from neuronatlas import gallery as gallery
     from neuronatlas import objectives as objectives
     from neuronatlas import stimuli as stimuli
     from neuronatlas.atlas import Atlas as Atlas
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from neuronatlas.networks import Layer as Layer
     from neuronatlas.networks import Network as Network
     from neuronatlas.networks import as_network as as_network
+    from neuronatlas.rendering import Recipe as Recipe
     from neuronatlas.rendering import Rendering as Rendering
     from neuronatlas.rendering import render as render
     from neuronatlas.responses import record as record
@@ -33,6 +35,7 @@ _HOMES = {
     "InputSpec": "networks",
     "Layer": "networks",
     "Network": "networks",
+    "Recipe": "rendering",
     "Rendering": "rendering",
     "ResponseMap": "maps",
     "Responses": "maps",
@@ -41,6 +44,7 @@ _HOMES = {
     "as_network": "networks",
     "build": "building",
     "errors": "",
+    "gallery": "",
     "load": "zoo",
     "objectives": "",
     "open": "atlas",
@@ -54,6 +58,7 @@ __all__ = [
     "InputSpec",
     "Layer",
     "Network",
+    "Recipe",
     "Rendering",
     "ResponseMap",
     "Responses",
@@ -62,6 +67,7 @@ __all__ = [
     "as_network",
     "build",
     "errors",
+    "gallery",
     "load",
     "objectives",
     "open",
