@@ -18,14 +18,14 @@ Score = Callable[[Tensor], Tensor]
 class Waves:
     """The parametrisation as one weighted sum of waves a pixel."""
 
-    def __init__(self, side: int) -> None:
+    def __init__(self, side: int, *, decay: float = 1.0, lowest: float = 1.0) -> None:
         self.side = side
         place = torch.arange(side, dtype=torch.float64)
         rows, columns = torch.arange(side), torch.arange(side // 2 + 1)
         signed = torch.where(rows < (side + 1) // 2, rows, rows - side)
         frequency = torch.sqrt((signed[:, None] / side) ** 2 + (columns[None, :] / side) ** 2).double()
         twice = torch.where((columns == 0) | (2 * columns == side), 1.0, 2.0)
-        weight = twice / frequency.clamp(min=1 / side) / side / 4
+        weight = twice / frequency.clamp(min=lowest / side) ** decay / side / 4
         down = 2 * math.pi * rows[:, None] * place / side
         across = 2 * math.pi * columns[:, None] * place / side
         phase = down[:, None, :, None] + across[None, :, None, :]
@@ -48,7 +48,7 @@ class Waves:
 def resample(image: Tensor, row: Tensor, column: Tensor, *, mirrored: bool) -> Tensor:
     """Bilinear values of a picture at these places; outside it is its mirror image or nothing."""
     height, width = image.shape[2:]
-    total = torch.zeros_like(image)
+    total: Tensor | float = 0.0
     for below in (0, 1):
         for right in (0, 1):
             y, x = row.floor() + below, column.floor() + right
@@ -60,6 +60,7 @@ def resample(image: Tensor, row: Tensor, column: Tensor, *, mirrored: bool) -> T
                 inside = torch.ones_like(inside)
             y, x = y.clamp(0, height - 1).long(), x.clamp(0, width - 1).long()
             total = total + image[:, :, y, x] * weight * inside
+    assert isinstance(total, Tensor)
     return total
 
 
@@ -77,55 +78,87 @@ def turned(
 
 
 def fast(
-    numbers: Tensor, draws: Tensor, score: Score, *, steps: int, margin: int, rate: float, cap: float
+    numbers: Tensor,
+    draws: Tensor,
+    score: Score,
+    *,
+    steps: int,
+    margin: int,
+    rate: float,
+    momentum: float,
+    waves: Waves,
+    cap: float | None,
+    shift: float,
+    scale: float,
+    degrees: float,
 ) -> tuple[Tensor, list[float]]:
-    """The picture and the curve of the fast recipe: shift 4 pixels, 8 % of size, 5 degrees; a falling step along the gradient."""
-    waves = Waves(numbers.shape[1])
+    """The picture and the curve of the fast recipe: a falling step along the gradient of unit length, with momentum.
+
+    The network is shown the canvas alone: the margin is looked at only where the canvas was moved out of itself.
+    """
     velocity = torch.zeros_like(numbers)
+    inside = slice(margin, waves.side - margin)
     curve = []
     for step in range(steps):
         numbers = numbers.detach().requires_grad_(True)
         image = waves.picture(numbers, cap)
         right, down, size, turn = (float(draw) for draw in draws[step])
-        places = turned(image, 5 * turn, size=1 + 0.08 * size, shift=(4 * right, 4 * down))
-        value = score(resample(image, *places, mirrored=True))
+        row, column = turned(image, degrees * turn, size=1 + scale * size, shift=(shift * right, shift * down))
+        value = score(resample(image, row[inside, inside], column[inside, inside], mirrored=True))
         value.backward()
         assert numbers.grad is not None
         curve.append(float(value.detach()))
-        velocity = 0.9 * velocity + numbers.grad / (numbers.grad**2).sum().sqrt()
-        numbers = numbers + rate * (steps - step) / steps * velocity
-    image = waves.picture(numbers.detach(), cap)
-    return image[:, :, margin : image.shape[2] - margin, margin : image.shape[3] - margin], curve
+        velocity = momentum * velocity + numbers.grad / (numbers.grad**2).sum().sqrt()
+        numbers = numbers + rate * math.sqrt((steps - step) / steps) * velocity
+    return waves.picture(numbers.detach(), cap)[:, :, inside, inside], curve
 
 
-def lucid(numbers: Tensor, draws: Tensor, score: Score, *, steps: int) -> tuple[Tensor, list[float]]:
-    """The picture and the curve of Lucid's recipe: pad 12, jitter 8, scale, rotate, jitter 4; Adam at 0.05."""
+def lucid(
+    numbers: Tensor, draws: Tensor, score: Score, *, steps: int, upsample: int | None
+) -> tuple[Tensor, list[float]]:
+    """The picture and the curve of Lucid's recipe as its port Lucent computes it: Adam at 0.05."""
     waves = Waves(numbers.shape[1])
     numbers = numbers.clone().requires_grad_(True)
     optimiser = torch.optim.Adam([numbers], lr=0.05, maximize=True)
-    angles = [*range(-10, 11), 0, 0, 0, 0, 0]
     curve = []
     for step in range(steps):
-        image = waves.picture(numbers, None)
-        side = image.shape[2]
-        padded = torch.full((1, 3, side + 24, side + 24), 0.5, dtype=torch.float64)
-        padded[:, :, 12:-12, 12:-12] = image
-        x, y = (int(float(draw) * 9) for draw in draws[step, :2])
-        cut = padded[:, :, y : y + side + 16, x : x + side + 16]
-        scale = 1 + (int(float(draws[step, 4]) * 11) - 5) / 50
-        length = int((side + 16) * scale + 1e-9)
-        place = ((torch.arange(length, dtype=torch.float64) + 0.5) * (side + 16) / length - 0.5).clamp(0, side + 15)
-        lower = place.floor().clamp(max=side + 14)
-        weight = torch.zeros(length, side + 16, dtype=torch.float64)
-        weight[torch.arange(length), lower.long()] = 1 - (place - lower)
-        weight[torch.arange(length), lower.long() + 1] = place - lower
-        sized = weight @ cut @ weight.T
-        turn = angles[int(float(draws[step, 5]) * 26)]
-        whole = resample(sized, *turned(sized, turn), mirrored=False)
-        x, y = (int(float(draw) * 5) for draw in draws[step, 2:4])
-        value = score(whole[:, :, y : y + length - 4, x : x + length - 4])
+        value = score(lucent(waves.picture(numbers, None), [float(draw) for draw in draws[step]], upsample))
         curve.append(float(value.detach()))
         optimiser.zero_grad()
         value.backward()
         optimiser.step()
     return waves.picture(numbers.detach(), None), curve
+
+
+def lucent(image: Tensor, draws: list[float], upsample: int | None) -> Tensor:
+    """Pad 12, jitter 8, scale, rotate, jitter 4, upsample a square picture; torch-lucent 0.1.8, lucent/optvis."""
+    side = image.shape[2]
+    places = [int(draw * count) for draw, count in zip(draws, (8, 8, 11, 26, 4, 4), strict=True)]
+    padded = torch.full((1, 3, side + 24, side + 24), 0.5, dtype=torch.float64)
+    padded[:, :, 12:-12, 12:-12] = image
+    moved = shifted(padded, places[0], places[1])
+    length = math.ceil((1 + (places[2] - 5) / 50) * (side + 24))
+    frame = max(0, math.ceil((side + 24 - length) / 2))
+    framed = torch.zeros((1, 3, length + 2 * frame, length + 2 * frame), dtype=torch.float64)
+    framed[:, :, frame : frame + length, frame : frame + length] = stretched(moved, length)
+    turn = [*range(-10, 11), 0, 0, 0, 0, 0][places[3]]
+    whole = shifted(resample(framed, *turned(framed, turn), mirrored=False), places[4], places[5])
+    return stretched(whole, upsample) if upsample is not None and side < upsample else whole
+
+
+def shifted(image: Tensor, x: int, y: int) -> Tensor:
+    """Moved right and down, black where nothing is."""
+    moved = torch.zeros_like(image)
+    moved[:, :, y:, x:] = image[:, :, : image.shape[2] - y, : image.shape[3] - x]
+    return moved
+
+
+def stretched(image: Tensor, length: int) -> Tensor:
+    """A square picture brought to another side, the centres of the corner pixels in place."""
+    side = image.shape[2]
+    place = torch.arange(length, dtype=torch.float64) * (side - 1) / (length - 1)
+    lower = place.floor().clamp(max=side - 2)
+    weight = torch.zeros(length, side, dtype=torch.float64)
+    weight[torch.arange(length), lower.long()] = 1 - (place - lower)
+    weight[torch.arange(length), lower.long() + 1] = place - lower
+    return weight @ image @ weight.T

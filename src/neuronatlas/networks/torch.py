@@ -275,7 +275,8 @@ class TorchNetwork(Network):
         found = []
         for network in (self, other):
             generator = torch.Generator().manual_seed(0)
-            probe = torch.rand(self._blank().shape, generator=generator).to(self.device).requires_grad_(True)
+            probe = torch.rand(self._blank().shape, generator=generator, dtype=torch.float32)
+            probe = probe.to(self.device).requires_grad_(True)
             try:
                 with network.capture(layers, units=units) as run:
                     outputs = list(run(probe).values())
@@ -294,7 +295,7 @@ class TorchNetwork(Network):
         return torch.device("cpu") if weight is None else weight.device
 
     def _blank(self) -> Tensor:
-        return torch.full((1, self.input.channels, *self.input.size), 0.5, device=self.device)
+        return torch.full((1, self.input.channels, *self.input.size), 0.5, dtype=torch.float32, device=self.device)
 
     def _forward(self, images: Tensor) -> None:
         normalised = self.input.normalise(images)

@@ -185,7 +185,9 @@ class Loop:
 
     def _takes(self, size: tuple[int, int]) -> bool:
         assert self.running is not None
-        image = torch.full((1, self.task.network.input.channels, *size), 0.5, device=self.task.network.device)
+        image = torch.full(
+            (1, self.task.network.input.channels, *size), 0.5, dtype=torch.float32, device=self.task.network.device
+        )
         try:
             with torch.no_grad():
                 self.running(image)

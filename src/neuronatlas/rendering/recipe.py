@@ -191,7 +191,7 @@ def tile_size(recipe: Recipe) -> int:
 
 def takes(network: Network, layers: Sequence[str], size: Size) -> bool:
     """Does the network take pictures of this size, as far as these layers?"""
-    image = torch.full((1, network.input.channels, *size), 0.5, device=network.device)
+    image = torch.full((1, network.input.channels, *size), 0.5, dtype=torch.float32, device=network.device)
     try:
         with torch.no_grad(), network.capture(layers) as run:
             run(image)
