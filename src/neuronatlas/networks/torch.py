@@ -215,6 +215,8 @@ class TorchNetwork(Network):
         They are made anew when a weight has changed since.
         """
         names = tuple(layers)
+        if not names:  # an objective of the picture alone
+            return [self]
         with self._lock, torch.inference_mode(mode=False), torch.enable_grad():
             key = (names, precision, self._checksum())
             if self._kept[0] != key:
