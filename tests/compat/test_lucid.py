@@ -186,10 +186,10 @@ def test_the_pictures_of_a_batch_begin_with_noise_of_their_own(network: TorchNet
 
 
 def test_each_picture_of_a_batch_can_have_its_own(network: TorchNetwork) -> None:
-    objective = objectives.Objective.sum([objectives.channel("4", unit, batch=n) for n, unit in enumerate((1, 4))])
+    objective = objectives.Objective.sum([objectives.channel("3", unit, batch=n) for n, unit in enumerate((1, 4))])
     (made,) = render.render_vis(network, objective, lambda: small(2), thresholds=(16,))
     found = ours.outputs_of
-    means = np.array([[float(found(network, image, ["4"])["4"][unit].mean()) for unit in (1, 4)] for image in made])
+    means = np.array([[float(found(network, image, ["3"])["3"][unit].mean()) for unit in (1, 4)] for image in made])
     assert means[0, 0] > means[1, 0]
     assert means[1, 1] > means[0, 1]
 

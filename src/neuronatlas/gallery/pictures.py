@@ -23,7 +23,7 @@ def deepdream(network: Network, picture: np.ndarray, layer: str, **changes: Any)
 
     More steps or a higher ``learning_rate`` dream further away.
     """
-    start = Start.at(network, picture, [layer], {"steps": 48, "learning_rate": 1.5, **changes})
+    start = Start.at(network, picture, [layer], {"steps": 48, "learning_rate": 3.0, **changes})
     return render(network, objectives.deepdream(layer), **start.changes)
 
 
@@ -43,7 +43,7 @@ def style_transfer(
     ``content_layer``; both are mean absolute differences, as in Mordvintsev et al. 2018 ("Differentiable Image
     Parameterizations", Distill). The style is brought to the size of the canvas, its sides too.
     """
-    start = Start.at(network, content, [content_layer, *style_layers], {"steps": 64, "learning_rate": 1.0, **changes})
+    start = Start.at(network, content, [content_layer, *style_layers], {"steps": 64, "learning_rate": 1.5, **changes})
     shown = resized(as_floats(network, style), (start.canvas.shape[0], start.canvas.shape[1]))
     kept = objectives.outputs_of(network, start.canvas, [content_layer])
     wanted = objectives.outputs_of(network, shown, style_layers)
@@ -91,7 +91,7 @@ def accentuate(
         network,
         picture,
         read,
-        {"steps": 48, "learning_rate": 1.0, **changes, **({"margin": 0} if layer is None else {})},
+        {"steps": 48, "learning_rate": 0.5, **changes, **({"margin": 0} if layer is None else {})},
         whole=any(each.position is not None for each in aim.units),
     )
     if layer is None:
