@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
-import math
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterable
@@ -153,27 +153,43 @@ def perform(job: Job, folder: str | Path, *, progress: Progress | None = None) -
     return atlas
 
 
-def estimate(job: Job, *, steps: int = 2) -> Estimate:
-    """What the build will come to, from a few steps of one tile of each layer and one batch of stimuli, timed here."""
-    seconds = 0.0
+def estimate(job: Job, *, timed: int = 12) -> Estimate:
+    """What the build will come to, from a few tiles of at most ``timed`` layers and one batch of stimuli, timed here.
+
+    Between the layers that are timed, the seconds that a pixel costs rise evenly.
+    """
     size = len(job.stimuli) * sum(entry.units for entry in job.manifest.layers) * 4
     names = [entry.name for entry in job.manifest.layers]
     shown = pixels(job.network, job.stimuli.items[:16])
-    seconds += _timed(lambda: job.network.respond(shown, names)) / len(shown) * len(job.stimuli)
-    for number, entry in enumerate(job.manifest.layers):
-        count = sum(len(shard.units) for shard in job.plan.of("renderings") if shard.layer == number)
-        if not count:
-            continue
-        fitted = fit_canvas(job.network, [entry.name], job.recipe)
-        tile = tile_size(fitted)
-        few = partial(render, job.network, Unit(entry.name, 0), preset=fitted.preset, canvas=fitted.canvas, steps=steps)
-        few()  # the first call pays for what is made once
-        once = _timed(few)
-        seconds += once / (steps + 0.5) * job.recipe.steps * -(-count // tile)
-        kept = math.prod(length - 2 * fitted.margin for length in fitted.size)
-        size += count * (kept * 3 + 4 * job.recipe.steps)
-    rendered = sum(len(shard.units) for shard in job.plan.of("renderings"))
+    seconds = _timed(lambda: job.network.respond(shown, names)) / len(shown) * len(job.stimuli)
+    counts = dict.fromkeys(range(len(names)), 0)
+    for shard in job.plan.of("renderings"):
+        counts[shard.layer] += len(shard.units)
+    drawn = [number for number, count in counts.items() if count]
+    fitted = {number: fit_canvas(job.network, [names[number]], job.recipe) for number in drawn}
+    sampled = [drawn[place] for place in _spread(len(drawn), timed)]
+    paces = [_pace(job, names[number], fitted[number]) for number in sampled]
+    for number in drawn:
+        height, width = (length - 2 * fitted[number].margin for length in fitted[number].size)
+        pace = float(np.interp(number, sampled, paces))
+        seconds += counts[number] * pace * height * width * job.recipe.restarts
+        size += counts[number] * (height * width * 3 + 4 * job.recipe.steps)
+    rendered = sum(counts.values())
     return Estimate(sum(entry.units for entry in job.manifest.layers), rendered, len(job.plan.shards), seconds, size)
+
+
+def _pace(job: Job, layer: str, fitted: Recipe) -> float:
+    """The seconds that one picture of a layer takes, a pixel of its canvas, when many are made."""
+    count = tile_size(fitted) * (os.cpu_count() or 1)
+    units = [Unit(layer, index % job.network.layer(layer).units) for index in range(count)]
+    few, more = 2, 6
+    times = {}
+    for steps in (few, few, more):  # the first call pays for what is made once a layer
+        times[steps] = _timed(partial(render, job.network, units, preset=fitted.preset, steps=steps, restarts=1))
+    each = (times[more] - times[few]) / (more - few)
+    whole = max(times[few] - few * each, 0) + each * job.recipe.steps
+    height, width = (length - 2 * fitted.margin for length in fitted.size)
+    return whole / count / (height * width)
 
 
 def page_of(atlas: Atlas) -> Path:

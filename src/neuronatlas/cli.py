@@ -112,16 +112,22 @@ def render(
     network: Annotated[str, NETWORK],
     units: Annotated[list[str], typer.Argument(help="Addresses: LAYER:INDEX or LAYER:INDEX@ROW,COLUMN.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The folder for the pictures.")],
-    preset: Annotated[str, typer.Option("--preset", help='"fast", or "lucid" for its published defaults.')] = "fast",
+    preset: Annotated[
+        str, typer.Option("--preset", help='"fast", "best" for the finest, or "lucid" for its published defaults.')
+    ] = "fast",
     steps: Annotated[int | None, typer.Option("--steps", help="Instead of the preset's own.")] = None,
+    canvas: Annotated[int | None, typer.Option("--canvas", help="Pixels a side, instead of the layer's own.")] = None,
+    restarts: Annotated[int | None, typer.Option("--restarts", help="Keep the best of so many.")] = None,
+    device: Annotated[str | None, typer.Option("--device", help="cpu, cuda or mps.")] = None,
     seed: Annotated[int, SEED] = 0,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Make the feature visualization of some units, one PNG each, with its settings inside."""
     from neuronatlas.rendering import render as optimise
 
-    found = _load(network)
-    changes: dict[str, Any] = {} if steps is None else {"steps": steps}
+    found = _load(network, device)
+    given = {"steps": steps, "canvas": canvas, "restarts": restarts}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     with reporter() as progress:
         told = partial(progress, "pictures")
         made = optimise(found, units, preset=preset, seed=seed, progress=told, **changes)
@@ -198,7 +204,7 @@ def build(
     units: Annotated[
         int | None, typer.Option("--units", help="At most so many rendered a layer; default: all.")
     ] = None,
-    preset: Annotated[str, typer.Option("--preset", help='"fast" or "lucid".')] = "fast",
+    preset: Annotated[str, typer.Option("--preset", help='"fast", "best" or "lucid".')] = "fast",
     correlation: Annotated[str, typer.Option("--correlation", help="spearman or pearson.")] = "spearman",
     seed: Annotated[int, SEED] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would come to, and stop.")] = False,
@@ -261,10 +267,10 @@ def verify(
         print(f"{len(states)} shards, all whole")
 
 
-def _load(name: str) -> Network:
+def _load(name: str, device: str | None = None) -> Network:
     from neuronatlas import zoo
 
-    return zoo.load(name)
+    return zoo.load(name, device=device)
 
 
 def _stimuli(images: Path) -> StimulusSet:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from tests.networks import models
+from torch import nn
 
 from neuronatlas.errors import UnknownName, WrongInput
 from neuronatlas.networks import InputSpec, as_network
@@ -73,3 +74,11 @@ def test_as_network_keeps_a_network_and_takes_either_form_of_size() -> None:
     assert network.input.size == (24, 40)
     assert network.layers["0"].shape == (8, 12, 20)
     assert as_network(models.plain(), input_size=24, normalise=models.PLAIN).input.size == (24, 24)
+
+
+def test_a_device_that_is_not_there_is_refused() -> None:
+    absent = "cuda" if not torch.cuda.is_available() else "mps"
+    with pytest.raises(WrongInput, match=rf"device \(='{absent}'\) cannot be used here: "):
+        as_network(nn.Conv2d(3, 4, 3), normalise=models.PLAIN, device=absent)
+    moved = as_network(nn.Sequential(nn.Conv2d(3, 4, 3)), normalise=models.PLAIN, device="cpu")
+    assert moved.device == torch.device("cpu")

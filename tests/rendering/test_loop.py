@@ -196,3 +196,15 @@ def test_frames_come_every_eight_steps_and_at_the_last(small: TorchNetwork, step
 def test_every_field_of_a_frame_is_known() -> None:
     names = {field.name for field in fields(rendering.Frame)}
     assert names == {"number", "objective", "step", "steps", "image", "score"}
+
+
+@pytest.mark.parametrize(
+    "layer", ["stem_bn", "blocks.3.bn1", "blocks.3.depthwise_conv", "stem", "blocks.9.swish#1", "fc"]
+)
+def test_every_kind_of_layer_is_rendered(layer: str) -> None:
+    """Also one whose module was folded into another."""
+    network = models.efficientnet()
+    made = render(network, f"{layer}:3", steps=8, canvas=64)
+    assert made.status == ""
+    assert made.score > made.curve[0]
+    assert made.score == pytest.approx(scores_of(network, layer, [made.image])[0, 3], rel=1e-3)

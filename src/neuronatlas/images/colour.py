@@ -97,7 +97,10 @@ def _dots(one: Tensor, other: Tensor) -> Float[Tensor, "n 1 1 1"]:
     """The sum of the products of each picture's numbers."""
     if one.device.type != "cpu":
         return (one * other).sum((1, 2, 3), keepdim=True)
-    sums = [torch.dot(first.flatten(), second.flatten()) for first, second in zip(one, other, strict=True)]
+    if one[0].numel() % 64:  # then the pictures lie differently in memory, and a dot product rounds by that
+        sums = [(first * second).sum() for first, second in zip(one, other, strict=True)]
+    else:
+        sums = [torch.dot(first.flatten(), second.flatten()) for first, second in zip(one, other, strict=True)]
     return torch.stack(sums).view(-1, 1, 1, 1)
 
 
@@ -149,7 +152,13 @@ def colour_root(pictures: UInt8[np.ndarray, "n h w 3"]) -> Float64[np.ndarray, "
 
 
 def _mixed(matrices: Float[Tensor, "n 3 3"], planes: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
-    return torch.bmm(matrices, planes.flatten(2)).view_as(planes)
+    flat = planes.flatten(2)
+    if planes.device.type != "cpu" or planes.requires_grad:
+        return torch.bmm(matrices, flat).view_as(planes)
+    mixed = torch.empty_like(flat)
+    for matrix, before, after in zip(matrices, flat, mixed, strict=True):  # a product of many rounds by its place
+        torch.mm(matrix, before, out=after)
+    return mixed.view_as(planes)
 
 
 @lru_cache(maxsize=32)

@@ -53,14 +53,14 @@ class Fourier(Coloured):
         """Numbers that make these pictures, which must lie above 0 and below 1."""
         size = (pictures.shape[2], pictures.shape[3])
         spectrum = torch.view_as_real(torch.fft.rfft2(self._logits(pictures), norm="ortho"))
-        return spectrum / _scale(size, self.decay, self.lowest, pictures.dtype, pictures.device)
+        return spectrum / _scale(size, (self.decay, self.lowest), pictures.dtype, pictures.device)
 
 
 def waves(
     numbers: Float[Tensor, "n c h k 2"], size: Size, decay: float, lowest: float = 1.0
 ) -> Float[Tensor, "n c h w"]:
     """The sum of the waves whose coefficients these numbers are, each over its frequency to the power ``decay``."""
-    scaled = numbers * _scale(size, decay, lowest, numbers.dtype, numbers.device)
+    scaled = numbers * _scale(size, (decay, lowest), numbers.dtype, numbers.device)
     if scaled.shape[1] == 1:  # a transform by itself rounds otherwise than one of several
         return one_by_one(lambda each: torch.fft.irfft2(torch.view_as_complex(each), s=size, norm="ortho"), scaled)
     return torch.fft.irfft2(torch.view_as_complex(scaled), s=size, norm="ortho")
@@ -68,12 +68,12 @@ def waves(
 
 @lru_cache(maxsize=32)
 @torch.inference_mode(mode=False)  # what is kept must serve where gradients are wanted
-def _scale(size: Size, decay: float, lowest: float, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "h k 2"]:
-    """What each number is multiplied with: 1 / frequency in cycles a pixel, where nought counts as the lowest above it.
+def _scale(size: Size, fall: tuple[float, float], dtype: torch.dtype, device: torch.device) -> Float[Tensor, "h k 2"]:
+    """What each number is multiplied with: 1 / frequency^decay in cycles a pixel, at least ``lowest`` a picture; ``fall`` is both.
 
     Lucid's quarter is exact in floating point, so it stands here.
     """
-    height, width = size
+    (height, width), (decay, lowest) = size, fall
     rows = torch.fft.fftfreq(height, dtype=torch.float64, device="cpu")
     columns = torch.fft.rfftfreq(width, dtype=torch.float64, device="cpu")
     frequency = (rows[:, None] ** 2 + columns[None, :] ** 2).sqrt().clamp(min=lowest / max(height, width))

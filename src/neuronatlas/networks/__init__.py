@@ -17,17 +17,19 @@ def as_network(
     normalise: tuple[Sequence[float], Sequence[float]] | None = None,
     name: str = "",
     labels: Sequence[str] = (),
+    device: str | None = None,
 ) -> Network:
     """A model behind the one interface.
 
     ``input_size`` is in pixels, one number or (height, width). ``normalise`` is (mean, std), each of one number a
-    colour channel, for pictures in 0..1. It has no default: a wrong value range gives grey or noisy pictures.
+    colour channel, for pictures in 0..1. It has no default: a wrong value range gives grey or noisy pictures. The model
+    is moved to ``device`` ("cpu", "cuda", "mps"), if one is given, and pictures are made where it is.
     """
     if isinstance(model, Network):
         return model
     from torch import nn
 
-    from neuronatlas.networks.torch import TorchNetwork
+    from neuronatlas.networks.torch import TorchNetwork, moved
 
     if not isinstance(model, nn.Module):
         message = f"model is a {type(model).__module__}.{type(model).__name__}; a torch.nn.Module is expected"
@@ -41,4 +43,6 @@ def as_network(
         message = f"normalise (={normalise!r}) must be a mean and a positive std of the same length"
         raise WrongInput(message)
     spec = InputSpec(size, mean, std)
+    if device is not None:
+        model = moved(model, device)
     return TorchNetwork(model, input=spec, name=name or type(model).__name__, labels=tuple(labels))

@@ -164,8 +164,10 @@ class Network(ABC):
         with torch.no_grad(), self.capture(names) as run:
             for start in range(0, len(pictures), most):
                 part = pictures[start : start + most].astype(np.float32) / 255
-                for name, output in run(torch.from_numpy(part).permute(0, 3, 1, 2).contiguous()).items():
-                    found[name].append(pool(output, reduce=reduce).numpy())
+                for name, output in run(
+                    torch.from_numpy(part).permute(0, 3, 1, 2).contiguous().to(self.device)
+                ).items():
+                    found[name].append(pool(output, reduce=reduce).cpu().numpy())
         return {name: np.concatenate(values) for name, values in found.items()}
 
 

@@ -159,7 +159,7 @@ class TorchNetwork(Network):
     def _watched(self, watches: Mapping[str, _Watch], *, keep_inputs: bool = False) -> Iterator[None]:
         """Hooks on these modules; with ``keep_inputs`` they leave their inputs unchanged inside the block."""
         modules = {name: self.module.get_submodule(name) for name in watches}
-        in_place = [module for module in modules.values() if keep_inputs and getattr(module, "inplace", False)]
+        in_place = [part for part in modules.values() if keep_inputs and isinstance(part, _RECTIFIERS) and part.inplace]
         hooks = [modules[name].register_forward_hook(watch) for name, watch in watches.items()]
         try:
             for module in in_place:
@@ -346,6 +346,16 @@ class _Watch:
 def _close(one: Tensor, other: Tensor) -> bool:
     scale = float(one.nan_to_num(0, 0, 0).abs().max())
     return torch.allclose(one, other, rtol=1e-3, atol=1e-4 * scale + 1e-12, equal_nan=True)
+
+
+def moved(module: nn.Module, device: str) -> nn.Module:
+    """The module on a device; raises `WrongInput` where there is no such device."""
+    try:
+        return module.to(device)
+    except (RuntimeError, AssertionError) as error:  # torch's two ways to say so
+        reason = str(error).strip().splitlines()[0]
+        message = f"device (={device!r}) cannot be used here: {reason}"
+        raise WrongInput(message) from error
 
 
 def _step(key: object) -> object:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import overload
 
 from neuronatlas import objectives
@@ -101,6 +102,8 @@ def render(
     if workers is not None and workers < 1:
         message = f"workers (={workers}) must be at least 1, or None"
         raise WrongInput(message)
+    if together is not None and "restarts" not in changes:
+        recipe = replace(recipe, restarts=1)
     if together is not None and recipe.restarts > 1:
         message = f"restarts (={recipe.restarts}) must be 1 for pictures made together"
         raise WrongInput(message)

