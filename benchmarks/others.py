@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
 import time
 
 import numpy as np
@@ -19,12 +19,13 @@ from neuronatlas.networks.torch import TorchNetwork
 LAYERS = {"blocks.1": ("_blocks.1", 3), "blocks.7": ("_blocks.7", 17), "conv_head": ("_conv_head", 430)}
 
 
-def main(tools: list[str]) -> None:
+def main(tools: list[str], layers: list[str]) -> None:
     peers.prepare()
     network = na.load("efficientnet-lite0")
     assert isinstance(network, TorchNetwork)
     print(f"{'tool':<14} {'layer':<10} {'seconds':>8} {'plain':>7} {'robust':>7} {'saturated':>9}")
-    for layer, (module, unit) in LAYERS.items():
+    for layer in layers:
+        module, unit = LAYERS[layer]
         fast = network.accelerated([layer])[0]
         for tool in ["this package", *tools]:
             torch.manual_seed(0)
@@ -45,4 +46,8 @@ def main(tools: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or list(peers.OTHERS))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("tools", nargs="*", default=list(peers.OTHERS))
+    parser.add_argument("--layers", nargs="*", default=list(LAYERS))
+    given = parser.parse_args()
+    main(given.tools, given.layers)

@@ -15,7 +15,8 @@ import neuronatlas as na
 from neuronatlas import objectives
 from neuronatlas.networks.allocator import keep_pages
 from neuronatlas.rendering import fit_canvas, recipe_of
-from neuronatlas.rendering.loop import Job, Loop, Task
+from neuronatlas.rendering.loop import Loop
+from neuronatlas.rendering.task import Job, Task
 
 CASES = (("blocks.1", 64, 8), ("blocks.7", 128, 4), ("conv_head", 160, 4), ("blocks.1", 64, 16), ("blocks.7", 128, 8))
 

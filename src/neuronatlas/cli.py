@@ -37,6 +37,7 @@ app = typer.Typer(
 NETWORK = typer.Argument(help="A network of the zoo, such as efficientnet-lite0.", show_default=False)
 JSON = typer.Option("--json", help="Print the result as JSON.")
 IMAGES = typer.Option("--images", help="A folder of pictures; a sub-folder is a class.")
+PRESET = typer.Option("--preset", help='"fast", "best" for the finest, or "lucid" for its published defaults.')
 SEED = typer.Option("--seed", help="Decides every random choice.")
 PORT = 8765
 
@@ -97,9 +98,9 @@ def layers(network: Annotated[str, NETWORK], as_json: Annotated[bool, JSON] = Fa
         _json({"network": found.name, "layers": rows, "unusable": dict(found.unusable)})
         return
     table = [("LAYER", "KIND", "UNITS", "SHAPE", "FIELD")]
-    for row in rows:
-        shape = " x ".join(str(side) for side in row["shape"])  # type: ignore[attr-defined]
-        table.append((str(row["layer"]), str(row["kind"]), str(row["units"]), shape, f"{row['receptive_field']} px"))
+    for layer in found.layers.values():
+        shape = " x ".join(str(side) for side in layer.shape)
+        table.append((layer.name, layer.kind, str(layer.units), shape, f"{fields[layer.name]} px"))
     widths = [max(len(line[column]) for line in table) for column in range(5)]
     for line in table:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
@@ -112,9 +113,7 @@ def render(
     network: Annotated[str, NETWORK],
     units: Annotated[list[str], typer.Argument(help="Addresses: LAYER:INDEX or LAYER:INDEX@ROW,COLUMN.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The folder for the pictures.")],
-    preset: Annotated[
-        str, typer.Option("--preset", help='"fast", "best" for the finest, or "lucid" for its published defaults.')
-    ] = "fast",
+    preset: Annotated[str, PRESET] = "fast",
     steps: Annotated[int | None, typer.Option("--steps", help="Instead of the preset's own.")] = None,
     canvas: Annotated[int | None, typer.Option("--canvas", help="Pixels a side, instead of the layer's own.")] = None,
     restarts: Annotated[int | None, typer.Option("--restarts", help="Keep the best of so many.")] = None,
@@ -126,8 +125,8 @@ def render(
     from neuronatlas.rendering import render as optimise
 
     found = _load(network, device)
-    given = {"steps": steps, "canvas": canvas, "restarts": restarts}
-    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    given = (("steps", steps), ("canvas", canvas), ("restarts", restarts))
+    changes: dict[str, Any] = {name: value for name, value in given if value is not None}
     with reporter() as progress:
         told = partial(progress, "pictures")
         made = optimise(found, units, preset=preset, seed=seed, progress=told, **changes)
@@ -140,11 +139,10 @@ def render(
         else:
             about["file"] = str(rendering.save(out / f"{_file_name(unit)}.png"))
         rows.append(about)
+    for row in [] if as_json else rows:
+        print(f"{row['unit']}  score {row['score']:.4g}  {row.get('file', row['status'])}")
     if as_json:
         _json({"network": found.name, "renderings": rows})
-    else:
-        for row in rows:
-            print(f"{row['unit']}  score {row['score']:.4g}  {row.get('file', row['status'])}")
     if any("file" not in row for row in rows):
         raise typer.Exit(3)
 
@@ -201,10 +199,8 @@ def build(
     images: Annotated[Path, IMAGES],
     out: Annotated[Path, typer.Option("-o", "--out", help="The atlas folder.")],
     layer: Annotated[list[str] | None, typer.Option("--layers", help="Layers or patterns; may be repeated.")] = None,
-    units: Annotated[
-        int | None, typer.Option("--units", help="At most so many rendered a layer; default: all.")
-    ] = None,
-    preset: Annotated[str, typer.Option("--preset", help='"fast", "best" or "lucid".')] = "fast",
+    units: Annotated[int | None, typer.Option("--units", help="At most so many a layer; default: all.")] = None,
+    preset: Annotated[str, PRESET] = "fast",
     correlation: Annotated[str, typer.Option("--correlation", help="spearman or pearson.")] = "spearman",
     seed: Annotated[int, SEED] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would come to, and stop.")] = False,
@@ -291,9 +287,7 @@ def _dry_run(job: Job, *, as_json: bool) -> None:
     if as_json:
         _json(vars(about))
         return
-    print(
-        f"{about.units} units on the map, {about.rendered} to render, {len(job.stimuli)} stimuli, {about.shards} shards"
-    )
+    print(f"{about.units} units, {about.rendered} to render, {len(job.stimuli)} stimuli, {about.shards} shards")
     print(f"about {about.seconds / 3600:.2f} hours and {about.bytes / 1e9:.2f} GB on this machine")
 
 

@@ -13,7 +13,8 @@ from neuronatlas import objectives, rendering
 from neuronatlas.networks.base import Network
 from neuronatlas.networks.torch import TorchNetwork
 from neuronatlas.rendering import Recipe, Rendering
-from neuronatlas.rendering.loop import Job, Loop, Task
+from neuronatlas.rendering.loop import Loop
+from neuronatlas.rendering.task import Job, Task
 
 
 def equal(one: Rendering, other: Rendering) -> bool:

@@ -19,7 +19,8 @@ from neuronatlas.images.fourier import Fourier
 from neuronatlas.images.transforms import Affine, LucidChain
 from neuronatlas.networks.torch import TorchNetwork
 from neuronatlas.rendering import Frame, Recipe, Rendering, recipe_of, render
-from neuronatlas.rendering.loop import MOMENTUM, Loop
+from neuronatlas.rendering.loop import Loop
+from neuronatlas.rendering.task import MOMENTUM
 
 LAYER = "blocks.2"
 

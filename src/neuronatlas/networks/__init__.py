@@ -29,7 +29,8 @@ def as_network(
         return model
     from torch import nn
 
-    from neuronatlas.networks.torch import TorchNetwork, moved
+    from neuronatlas.networks.modules import moved
+    from neuronatlas.networks.torch import TorchNetwork
 
     if not isinstance(model, nn.Module):
         message = f"model is a {type(model).__module__}.{type(model).__name__}; a torch.nn.Module is expected"

@@ -15,26 +15,19 @@ import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
 from neuronatlas.errors import NeuronAtlasError, WrongInput
 from neuronatlas.networks.base import Capture, InputSpec, Layer, Network
 from neuronatlas.networks.folding import Flow, fold_batch_norms, fold_padding, rectify_in_place
+from neuronatlas.networks.modules import frozen, kind_of, only_copies, unwrapped
 from neuronatlas.networks.slicing import cone, sliced
+from neuronatlas.networks.watching import Reached, Seen, Watch, odd
 
-_COPIES = (nn.Identity, nn.Flatten, nn.Unflatten, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 _RECTIFIERS = (nn.ReLU, nn.ReLU6)
-_KINDS: tuple[tuple[tuple[type[nn.Module], ...], str], ...] = (
-    ((nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d), "convolution"),
-    ((nn.Linear,), "dense"),
-    ((nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm, nn.InstanceNorm2d), "normalisation"),
-    ((nn.MultiheadAttention,), "attention"),
-)
 
 
 class TorchNetwork(Network):
@@ -52,7 +45,7 @@ class TorchNetwork(Network):
         labels: tuple[str, ...] = (),
         rename: Callable[[str], str] = str,
     ) -> None:
-        self.module = _unwrapped(module)
+        self.module = unwrapped(module)
         self.input = input
         self.name = name
         self.labels = labels
@@ -65,13 +58,13 @@ class TorchNetwork(Network):
     @cached_property
     def _table(self) -> tuple[dict[str, Layer], dict[str, str], dict[str, str]]:
         """Layers, unusable places with their reasons, and the address of each layer's tensor: one dry forward pass."""
-        found: list[_Seen] = []
+        found: list[Seen] = []
         watches = {
-            name: _Watch(name, found.append)
+            name: Watch(name, found.append)
             for name, module in self.module.named_modules()
-            if name and not _only_copies(module)
+            if name and not only_copies(module)
         }
-        with torch.no_grad(), self._lock, _frozen(self.module), self._watched(watches):
+        with torch.no_grad(), self._lock, frozen(self.module), self._watched(watches):
             self._forward(self._blank())
         layers: dict[str, Layer] = {}
         unusable: dict[str, str] = {}
@@ -82,10 +75,10 @@ class TorchNetwork(Network):
             if name in layers or name in unusable:
                 name = seen.address
             if seen.output is None or len(seen.output) != 1:
-                unusable[name] = seen.reason or _odd(seen.output, "whose first axis is not the pictures")
+                unusable[name] = seen.reason or odd(seen.output, "whose first axis is not the pictures")
                 continue
             shape = tuple(seen.output.shape[1:])
-            layers[name] = Layer(name, _kind(seen.module), shape[1 if len(shape) == 2 else 0], shape)
+            layers[name] = Layer(name, kind_of(seen.module), shape[1 if len(shape) == 2 else 0], shape)
             origin[name] = seen.address
         if not layers:
             message = f"network {self.name!r} has no layer: no submodule gave a tensor of shape (batch, units, ...)"
@@ -121,7 +114,7 @@ class TorchNetwork(Network):
         cut = self._cones.get(next(iter(wanted)), []) if units is not None and len(wanted) == 1 else []
         seen: dict[str, Tensor] = {}
 
-        def keep(seen_now: _Seen) -> None:
+        def keep(seen_now: Seen) -> None:
             if seen_now.address in wanted and seen_now.output is not None:
                 output = seen_now.output.clone()
                 if wake and isinstance(seen_now.module, _RECTIFIERS) and seen_now.given is not None:
@@ -131,15 +124,15 @@ class TorchNetwork(Network):
                     output = output.index_select(self.layer(name).unit_axis + 1, torch.tensor(units).to(output.device))
                 seen[name] = output if self._dtype is None else output.float()
                 if len(seen) == len(wanted):
-                    raise _Reached
+                    raise Reached
 
-        watches = {name: _Watch(name, keep) for name in {address.split("#")[0] for address in wanted}}
+        watches = {name: Watch(name, keep) for name in {address.split("#")[0] for address in wanted}}
 
         def run(images: Tensor) -> dict[str, Tensor]:
             seen.clear()
             for watch in watches.values():
                 watch.calls = 0
-            with suppress(_Reached):
+            with suppress(Reached):
                 self._forward(images)
             missing = [name for name in wanted.values() if name not in seen]
             if missing:
@@ -149,14 +142,14 @@ class TorchNetwork(Network):
 
         with (
             self._lock,
-            _frozen(self.module),
+            frozen(self.module),
             self._watched(watches, keep_inputs=wake),
             sliced(self.module, cut, units or ()),
         ):
             yield run
 
     @contextmanager
-    def _watched(self, watches: Mapping[str, _Watch], *, keep_inputs: bool = False) -> Iterator[None]:
+    def _watched(self, watches: Mapping[str, Watch], *, keep_inputs: bool = False) -> Iterator[None]:
         """Hooks on these modules; with ``keep_inputs`` they leave their inputs unchanged inside the block."""
         modules = {name: self.module.get_submodule(name) for name in watches}
         in_place = [part for part in modules.values() if keep_inputs and isinstance(part, _RECTIFIERS) and part.inplace]
@@ -239,7 +232,7 @@ class TorchNetwork(Network):
                 return None
             twin = TorchNetwork(module, input=self.input, name=self.name, labels=self.labels, rename=self._rename)
             twin.__dict__["_table"] = self._table
-            with _frozen(module), torch.no_grad():
+            with frozen(module), torch.no_grad():
                 blank = self.input.normalise(self._blank())
                 flow = Flow.of(module, blank)
                 fold_batch_norms(module, flow, keep=targets)
@@ -304,67 +297,9 @@ class TorchNetwork(Network):
         self.module(normalised if self._dtype is None else normalised.to(self._dtype))
 
 
-class _Reached(BaseException):
-    """The deepest layer asked for was reached: the rest of the forward pass is not needed."""
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """What a hook saw: one tensor of a module's output (or None with a reason), and the module's first input."""
-
-    name: str
-    module: nn.Module
-    address: str
-    output: Tensor | None
-    given: Tensor | None
-    reason: str = ""
-
-
-class _Watch:
-    """A forward hook that reports each tensor of a module's output with its address."""
-
-    def __init__(self, name: str, report: Callable[[_Seen], None]) -> None:
-        self.name = name
-        self.report = report
-        self.calls = 0
-
-    def __call__(self, module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
-        address = f"{self.name}#{self.calls}"
-        self.calls += 1
-        given = inputs[0] if inputs and isinstance(inputs[0], Tensor) else None
-        for path, leaf in pytree.tree_flatten_with_path(output)[0]:
-            place = address + "".join(f".{_step(key)}" for key in path)
-            if not isinstance(leaf, Tensor):
-                reason = f"its output is a {type(leaf).__name__}, not a tensor"
-                self.report(_Seen(self.name, module, place, None, given, reason))
-            elif leaf.ndim not in (2, 3, 4) or not leaf.is_floating_point():
-                self.report(_Seen(self.name, module, place, None, given, _odd(leaf, "not (batch, units, ...)")))
-            elif getattr(module, "inplace", False) or not any(leaf is value for value in inputs):
-                self.report(_Seen(self.name, module, place, leaf, given))
-
-
 def _close(one: Tensor, other: Tensor) -> bool:
     scale = float(one.nan_to_num(0, 0, 0).abs().max())
     return torch.allclose(one, other, rtol=1e-3, atol=1e-4 * scale + 1e-12, equal_nan=True)
-
-
-def moved(module: nn.Module, device: str) -> nn.Module:
-    """The module on a device; raises `WrongInput` where there is no such device."""
-    try:
-        return module.to(device)
-    except (RuntimeError, AssertionError) as error:  # torch's two ways to say so
-        reason = str(error).strip().splitlines()[0]
-        message = f"device (={device!r}) cannot be used here: {reason}"
-        raise WrongInput(message) from error
-
-
-def _step(key: object) -> object:
-    """What one step of a path through nested outputs is called: a key, an index or a field."""
-    return next((getattr(key, kind) for kind in ("key", "idx", "name") if hasattr(key, kind)), key)
-
-
-def _odd(output: Tensor | None, fault: str) -> str:
-    return "" if output is None else f"its output has shape {tuple(output.shape)} and type {output.dtype}, {fault}"
 
 
 def _awake(output: Tensor, given: Tensor) -> Tensor:
@@ -376,45 +311,3 @@ def _awake(output: Tensor, given: Tensor) -> Tensor:
     axes = (1,) if output.ndim == 3 else tuple(range(2, output.ndim))
     silent = (output <= 0).all(axes, keepdim=True) if axes else output <= 0
     return output + (given - given.detach()) * silent
-
-
-def _kind(module: nn.Module) -> str:
-    for classes, kind in _KINDS:
-        if isinstance(module, classes):
-            return kind
-    place = type(module).__module__
-    if place in ("torch.nn.modules.activation", "torch.nn.modules.pooling"):
-        return place.rsplit(".", 1)[1]
-    return "block" if next(module.children(), None) is not None else "function"
-
-
-def _only_copies(module: nn.Module) -> bool:
-    return isinstance(module, _COPIES) or "Pad" in type(module).__name__.replace("Padding", "")
-
-
-def _unwrapped(module: nn.Module) -> nn.Module:
-    """The module inside `torch.compile` and data-parallel wrappers, which hide their layers."""
-    while True:
-        inner = getattr(module, "_orig_mod", None)
-        if inner is None and isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
-            inner = module.module
-        if inner is None:
-            return module
-        module = inner
-
-
-@contextmanager
-def _frozen(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode and no gradients for the weights inside the block; as before after it."""
-    training = [(part, part.training) for part in module.modules()]
-    learning = [(weight, weight.requires_grad) for weight in module.parameters()]
-    try:
-        module.eval()
-        for weight, _ in learning:
-            weight.requires_grad_(False)
-        yield
-    finally:
-        for part, mode in training:
-            part.training = mode
-        for weight, wanted in learning:
-            weight.requires_grad_(wanted)

@@ -24,9 +24,9 @@ from neuronatlas.networks.base import Network
 from neuronatlas.objectives import Joint, Objective
 from neuronatlas.objectives.base import reading
 from neuronatlas.objectives.custom import Function
-from neuronatlas.rendering.loop import ATTEMPTS, PATIENCE, Frame, Job, Task
 from neuronatlas.rendering.recipe import PRESETS, Recipe, fit_canvas, recipe_of, tile_size
 from neuronatlas.rendering.result import Rendering
+from neuronatlas.rendering.task import ATTEMPTS, PATIENCE, Frame, Job, Task
 from neuronatlas.rendering.workers import Watch, make
 from neuronatlas.units import Unit
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,59 +13,10 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the field's own name
 
 from neuronatlas.errors import Cancelled, WrongInput
-from neuronatlas.networks.base import Capture, Network
-from neuronatlas.objectives import PICTURE, Joint, Objective
-from neuronatlas.rendering.recipe import Recipe
+from neuronatlas.networks.base import Capture
+from neuronatlas.objectives import PICTURE
 from neuronatlas.rendering.result import Rendering
-
-PATIENCE = 16
-"""Steps without any gradient after which a picture is given up: each sees it shifted, scaled and turned another way."""
-
-MOMENTUM = 0.7
-"""Of the last step, how much the next one keeps, for the optimiser "momentum"."""
-
-ATTEMPTS = 3
-"""How often a picture that diverges is tried, each time at a quarter of the learning rate."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """A picture to be made: the ``number`` of its place in the answer, and the name of its random stream."""
-
-    number: int
-    objective: Objective
-    stream: str
-    restart: int = 0
-    attempt: int = 0
-
-
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """How a picture that is being made looks: the ``number`` of its place in the answer, after how many of its steps.
-
-    ``score`` is the objective's value for the transformed picture in the step that led to it.
-    """
-
-    number: int
-    objective: str
-    step: int
-    steps: int
-    image: Float[np.ndarray, "h w c"]
-    score: float
-
-
-@dataclass(frozen=True)
-class Task:
-    """What the pictures of a group have in common."""
-
-    network: Network
-    recipe: Recipe
-    seed: int
-    layers: tuple[str, ...]
-    tile: int
-    means: bool  # every objective is the mean of one unit of the one layer
-    placed: bool  # positions of a map count, so the network must see the canvas in its own size
-    joint: Joint | None = None
+from neuronatlas.rendering.task import ATTEMPTS, MOMENTUM, PATIENCE, Frame, Job, Task
 
 
 class Loop:

@@ -11,8 +11,9 @@ from dataclasses import replace
 
 import torch
 
-from neuronatlas.rendering.loop import Frame, Job, Loop, Task
+from neuronatlas.rendering.loop import Loop
 from neuronatlas.rendering.result import Rendering
+from neuronatlas.rendering.task import Frame, Job, Task
 
 Watch = Callable[[Frame], None]
 _Told = tuple[Job, Rendering] | Frame | BaseException | None

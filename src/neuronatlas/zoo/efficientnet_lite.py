@@ -14,7 +14,8 @@ import torch
 
 from neuronatlas.errors import WrongInput
 from neuronatlas.networks.base import InputSpec, Network
-from neuronatlas.networks.torch import TorchNetwork, moved
+from neuronatlas.networks.modules import moved
+from neuronatlas.networks.torch import TorchNetwork
 
 _SIZES = {0: 224, 1: 240, 2: 260}
 _NAMES = {"swish#0": "stem", "swish#1": "head", "bn0": "stem_bn", "bn1": "head_bn"}

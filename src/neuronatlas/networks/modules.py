@@ -1,0 +1,72 @@
+"""What can be asked of a `torch.nn.Module` and done with it, whatever it computes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+
+from neuronatlas.errors import WrongInput
+
+_COPIES = (nn.Identity, nn.Flatten, nn.Unflatten, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+_KINDS: tuple[tuple[tuple[type[nn.Module], ...], str], ...] = (
+    ((nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d), "convolution"),
+    ((nn.Linear,), "dense"),
+    ((nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm, nn.InstanceNorm2d), "normalisation"),
+    ((nn.MultiheadAttention,), "attention"),
+)
+
+
+def kind_of(module: nn.Module) -> str:
+    """The kind of a layer in one word, for people."""
+    for classes, kind in _KINDS:
+        if isinstance(module, classes):
+            return kind
+    place = type(module).__module__
+    if place in ("torch.nn.modules.activation", "torch.nn.modules.pooling"):
+        return place.rsplit(".", 1)[1]
+    return "block" if next(module.children(), None) is not None else "function"
+
+
+def only_copies(module: nn.Module) -> bool:
+    """Does it only pass its input on, at rest?"""
+    return isinstance(module, _COPIES) or "Pad" in type(module).__name__.replace("Padding", "")
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """The module inside `torch.compile` and data-parallel wrappers, which hide their layers."""
+    while True:
+        inner = getattr(module, "_orig_mod", None)
+        if inner is None and isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+            inner = module.module
+        if inner is None:
+            return module
+        module = inner
+
+
+def moved(module: nn.Module, device: str) -> nn.Module:
+    """The module on a device; raises `WrongInput` where there is no such device."""
+    try:
+        return module.to(device)
+    except (RuntimeError, AssertionError) as error:  # torch's two ways to say so
+        reason = str(error).strip().splitlines()[0]
+        message = f"device (={device!r}) cannot be used here: {reason}"
+        raise WrongInput(message) from error
+
+
+@contextmanager
+def frozen(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode and no gradients for the weights inside the block; as before after it."""
+    training = [(part, part.training) for part in module.modules()]
+    learning = [(weight, weight.requires_grad) for weight in module.parameters()]
+    try:
+        module.eval()
+        for weight, _ in learning:
+            weight.requires_grad_(False)
+        yield
+    finally:
+        for part, mode in training:
+            part.training = mode
+        for weight, wanted in learning:
+            weight.requires_grad_(wanted)
