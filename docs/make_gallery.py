@@ -68,7 +68,7 @@ OBJECTIVES = [
     _entry("l2", _shown(f"objectives.unit({UNIT}) - 1 * objectives.l2()"), "A unit, with little contrast."),
     _entry("sharpness", _shown(f"objectives.unit({UNIT}) - 0.3 * objectives.sharpness()"), "A unit, blurred."),
     _entry("boundary", _shown(f"objectives.unit({UNIT}) - 0.3 * objectives.boundary(24)"), "A unit in a frame that fades to grey."),
-    _entry("mean_alpha", _shown('objectives.unit("blocks.9:3") - 20 * objectives.mean_alpha(), parametrisation="alpha", transform=transforms.Chain((transforms.Composite(), transforms.Affine()))'), "What a unit does not need is left out (here on white)."),
+    _entry("mean_alpha", _shown('objectives.unit("blocks.9:3") - 1 * objectives.mean_alpha(), parametrisation="alpha", transform=transforms.Chain((transforms.Composite(), transforms.Affine()))'), "What a unit does not need is left out (here on white)."),
     _entry("total Objective", _shown('objectives.total([objectives.unit("blocks.5:3"), objectives.unit("blocks.5:20")])'), "Two units in one picture: their sum."),
     _entry("mean", _shown('objectives.mean([objectives.unit("blocks.7:17"), objectives.unit("blocks.7:40")])'), "The mean of two units."),
     _entry("interpolation alignment Joint", 'render(objectives.interpolation(objectives.unit("blocks.5:3"), objectives.unit("blocks.5:20"), 4), together=0.1 * objectives.alignment("blocks.5"))', "From one unit to another, aligned."),
