@@ -8,13 +8,13 @@ Of each layer every so many units are rendered, at least as many as fill the pro
 from __future__ import annotations
 
 import argparse
-import os
 import time
 
 import neuronatlas as na
 from neuronatlas import stimuli
 from neuronatlas.building import estimate, prepare
 from neuronatlas.rendering import fit_canvas, recipe_of, tile_size
+from neuronatlas.rendering.workers import processors
 
 
 def main(share: int) -> None:
@@ -29,7 +29,7 @@ def main(share: int) -> None:
     )
     measured, count = 0.0, 0
     for layer in layers:
-        least = tile_size(fit_canvas(network, [layer.name], recipe_of("fast"))) * (os.cpu_count() or 1)
+        least = tile_size(fit_canvas(network, [layer.name], recipe_of("fast"))) * processors()
         number = max(least, layer.units // share // least * least)
         chosen = [f"{layer.name}:{index % layer.units}" for index in range(number)]
         began = time.perf_counter()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterable
@@ -29,6 +28,7 @@ from neuronatlas.images.files import centre_crop_resize
 from neuronatlas.maps import ResponseMap, Responses
 from neuronatlas.networks.base import Network
 from neuronatlas.rendering import Recipe, Rendering, fit_canvas, recipe_of, render, tile_size
+from neuronatlas.rendering.workers import processors
 from neuronatlas.responses import pixels
 from neuronatlas.stimuli import StimulusSet
 from neuronatlas.units import Unit
@@ -180,16 +180,24 @@ def estimate(job: Job, *, timed: int = 12) -> Estimate:
 
 def _pace(job: Job, layer: str, fitted: Recipe) -> float:
     """The seconds that one picture of a layer takes, a pixel of its canvas, when many are made."""
-    count = tile_size(fitted) * (os.cpu_count() or 1)
+    count = tile_size(fitted) * processors()
     units = [Unit(layer, index % job.network.layer(layer).units) for index in range(count)]
     few, more = 2, 6
     times = {}
     for steps in (few, few, more):  # the first call pays for what is made once a layer
         times[steps] = _timed(partial(render, job.network, units, preset=fitted.preset, steps=steps, restarts=1))
-    each = (times[more] - times[few]) / (more - few)
-    whole = max(times[few] - few * each, 0) + each * job.recipe.steps
     height, width = (length - 2 * fitted.margin for length in fitted.size)
-    return whole / count / (height * width)
+    return _stretched(times, job.recipe.steps) / count / (height * width)
+
+
+def _stretched(times: dict[int, float], steps: int) -> float:
+    """The seconds of ``steps`` steps from those of few and of more: what they all share, and as much a step as is between.
+
+    On a busy machine the more may have taken less than the few; a step counts at least half of the mean of the more.
+    """
+    few, more = sorted(times)
+    each = max((times[more] - times[few]) / (more - few), times[more] / more / 2)
+    return max(times[few] - few * each, 0) + each * steps
 
 
 def page_of(atlas: Atlas) -> Path:

@@ -106,7 +106,7 @@ def test_gradients_pass_a_silent_rectifier_of_units_alone() -> None:
         module[0].bias.fill_(-50.0)  # type: ignore[union-attr, operator]
     network = models.wrap(module, 16)
     twin = twin_of(network, "1")
-    assert twin._cones
+    assert twin.cones
     slopes = []
     for one, units in ((network, None), (network, [2, 4]), (twin, None), (twin, [2, 4])):
         images = torch.rand((1, 3, 16, 16), generator=torch.Generator().manual_seed(5)).requires_grad_(True)

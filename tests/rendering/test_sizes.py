@@ -100,8 +100,16 @@ def test_a_network_that_takes_no_picture_says_what_was_tried() -> None:
     network = models.wrap(module, 24)
     assert network.layers
     module[2] = nn.Linear(7, 5)
-    with pytest.raises(WrongInput, match="takes neither 16 x 16 nor 24 x 24 pixels: its input_size is 24 x 24"):
-        render(network, "2:1", canvas=16)
+    with pytest.raises(WrongInput, match="takes neither 24 x 24 nor 24 x 24 pixels: its input_size is 24 x 24"):
+        render(network, "2:1")
+
+
+def test_a_canvas_that_was_chosen_and_is_not_taken_is_refused() -> None:
+    network = models.wrap(models.fixed(), 32)
+    with pytest.raises(
+        WrongInput, match=r"canvas \(=16\): network 'Sequential' does not take it; its input_size is 32 x 32"
+    ):
+        render(network, "3:1", canvas=16)
 
 
 # Colours.

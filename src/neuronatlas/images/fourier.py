@@ -34,6 +34,7 @@ class Fourier(Coloured):
         """Refuse values without meaning."""
         super().__post_init__()
         check_above(float("-inf"), decay=self.decay)
+        check_above(0, lowest=self.lowest)
 
     def shape(self, size: Size) -> tuple[int, ...]:
         """The shape of the numbers of one picture."""

@@ -75,7 +75,7 @@ def fold_batch_norms(module: nn.Module, flow: Flow, *, keep: Collection[str]) ->
     for name, norm in _parts(module, nn.BatchNorm2d):
         before = flow.before(name)
         convolution = module.get_submodule(before) if before else None
-        if not isinstance(convolution, nn.Conv2d) or before in keep or is_parametrized(convolution):
+        if not isinstance(convolution, nn.Conv2d) or before in keep or makes_weights(convolution):
             continue
         if norm.running_mean is None or norm.running_var is None:
             continue
@@ -116,6 +116,11 @@ def rectify_in_place(module: nn.Module, flow: Flow, *, keep: Collection[str]) ->
             _replace(module, name, Overwriting(_RECTIFIERS[type(part)]))
             changed += 1
     return changed
+
+
+def makes_weights(module: nn.Module) -> bool:
+    """Does it compute its weights from others, by parametrisation or in a hook before each call?"""
+    return is_parametrized(module) or bool(vars(module)["_forward_pre_hooks"])
 
 
 class Passed(nn.Module):

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from neuronatlas.networks.folding import Flow, Overwriting, Passed
+from neuronatlas.networks.folding import Flow, Overwriting, Passed, makes_weights
 
 _APART = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.GELU, nn.Hardswish, nn.Hardtanh, nn.LeakyReLU, nn.ELU, nn.Sigmoid, nn.Tanh)
 _TENSORS = ("weight", "bias", "running_mean", "running_var")
@@ -26,6 +26,8 @@ def cone(module: nn.Module, flow: Flow, layer: str) -> list[str]:
     name = layer
     while name and len(flow.makers.get(name, [])) == 1:
         part = module.get_submodule(name)
+        if makes_weights(part):
+            return []
         if type(part).__module__.startswith("torch.") and not isinstance(part, (nn.Conv2d, nn.Linear)):
             if isinstance(part, nn.BatchNorm2d):
                 parts.append(name)

@@ -8,11 +8,10 @@ passes its input on (identity, dropout at rest, padding, flattening) is no layer
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import itertools
 import threading
-import zlib
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -22,12 +21,15 @@ from torch import Tensor, nn
 
 from neuronatlas.errors import NeuronAtlasError, WrongInput
 from neuronatlas.networks.base import Capture, InputSpec, Layer, Network
-from neuronatlas.networks.folding import Flow, fold_batch_norms, fold_padding, rectify_in_place
+from neuronatlas.networks.copies import agree, checksum, copied
 from neuronatlas.networks.modules import frozen, kind_of, only_copies, unwrapped
-from neuronatlas.networks.slicing import cone, sliced
+from neuronatlas.networks.slicing import sliced
 from neuronatlas.networks.watching import Reached, Seen, Watch, odd
 
 _RECTIFIERS = (nn.ReLU, nn.ReLU6)
+_HALF = (torch.float16, torch.bfloat16)
+_LOCKS: weakref.WeakKeyDictionary[nn.Module, threading.RLock] = weakref.WeakKeyDictionary()  # one a module
+_LOCKS_LOCK = threading.Lock()
 
 
 class TorchNetwork(Network):
@@ -50,10 +52,13 @@ class TorchNetwork(Network):
         self.name = name
         self.labels = labels
         self._rename = rename
-        self._dtype: torch.dtype | None = None  # what a copy computes in, where not in its weights' own
+        weight = next((each for each in self.module.parameters() if each.is_floating_point()), None)
+        self.dtype = torch.float32 if weight is None else weight.dtype
         self._kept: tuple[object, list[Network]] = (None, [])
-        self._lock = threading.RLock()
-        self._cones: dict[str, list[str]] = {}  # what to cut for some units of a layer alone; only a copy is ever cut
+        with _LOCKS_LOCK:
+            self._lock = _LOCKS.setdefault(self.module, threading.RLock())
+        self._open = False
+        self.cones: dict[str, list[str]] = {}  # what to cut for some units of a layer alone; only a copy is ever cut
 
     @cached_property
     def _table(self) -> tuple[dict[str, Layer], dict[str, str], dict[str, str]]:
@@ -65,7 +70,7 @@ class TorchNetwork(Network):
             if name and not only_copies(module)
         }
         with torch.no_grad(), self._lock, frozen(self.module), self._watched(watches):
-            self._forward(self._blank())
+            self._forward(self.blank())
         layers: dict[str, Layer] = {}
         unusable: dict[str, str] = {}
         origin: dict[str, str] = {}
@@ -109,9 +114,9 @@ class TorchNetwork(Network):
     def capture(
         self, layers: Iterable[str], *, wake: bool = False, units: Sequence[int] | None = None
     ) -> Iterator[Capture]:
-        """See `Network.capture`."""
+        """See `Network.capture`. One at a time: inside the block the same network is not to be used otherwise."""
         wanted = {self._table[2][self.layer(name).name]: name for name in layers}
-        cut = self._cones.get(next(iter(wanted)), []) if units is not None and len(wanted) == 1 else []
+        cut = self.cones.get(next(iter(wanted)), []) if units is not None and len(wanted) == 1 else []
         seen: dict[str, Tensor] = {}
 
         def keep(seen_now: Seen) -> None:
@@ -120,9 +125,16 @@ class TorchNetwork(Network):
                 if wake and isinstance(seen_now.module, _RECTIFIERS) and seen_now.given is not None:
                     output = _awake(output, seen_now.given)
                 name = wanted[seen_now.address]
+                axis, expected = self.layer(name).unit_axis + 1, len(units or ()) if cut else self.layer(name).units
+                if output.ndim != len(self.layer(name).shape) + 1 or output.shape[axis] != expected:
+                    message = (
+                        f"layer {name!r} gives {tuple(output.shape[1:])} for a picture of this size, and "
+                        f"{self.layer(name).shape} for one of input_size: its units would not be the same"
+                    )
+                    raise WrongInput(message)
                 if units is not None and not cut:
-                    output = output.index_select(self.layer(name).unit_axis + 1, torch.tensor(units).to(output.device))
-                seen[name] = output if self._dtype is None else output.float()
+                    output = output.index_select(axis, torch.tensor(units).to(output.device))
+                seen[name] = output.float() if self.dtype in _HALF else output
                 if len(seen) == len(wanted):
                     raise Reached
 
@@ -130,6 +142,8 @@ class TorchNetwork(Network):
 
         def run(images: Tensor) -> dict[str, Tensor]:
             seen.clear()
+            if not wanted:
+                return {}
             for watch in watches.values():
                 watch.calls = 0
             with suppress(Reached):
@@ -142,11 +156,24 @@ class TorchNetwork(Network):
 
         with (
             self._lock,
+            self._opened(),
             frozen(self.module),
             self._watched(watches, keep_inputs=wake),
             sliced(self.module, cut, units or ()),
         ):
             yield run
+
+    @contextmanager
+    def _opened(self) -> Iterator[None]:
+        """Note that a capture is open; raises `WrongInput` where one is."""
+        if self._open:
+            message = f"network {self.name!r} is used inside a capture of itself: leave that block first"
+            raise WrongInput(message)
+        self._open = True
+        try:
+            yield
+        finally:
+            self._open = False
 
     @contextmanager
     def _watched(self, watches: Mapping[str, Watch], *, keep_inputs: bool = False) -> Iterator[None]:
@@ -195,93 +222,49 @@ class TorchNetwork(Network):
         hits: dict[tuple[str, int], bool] = {}
         with torch.no_grad(), self.capture(layers) as run:
             for column in columns:
-                image = self._blank()
+                image = self.blank()
                 reached = image[..., -column - 1 :] if mirrored else image[..., : column + 1]
                 reached.fill_(torch.nan)
                 for name, output in run(image).items():
                     hits[name, column] = bool(output[..., output.shape[3] // 2].isnan().any())
         return hits
 
-    def accelerated(self, layers: Iterable[str], *, precision: str = "float32", copies: int = 1) -> list[Network]:
-        """See `Network.accelerated`: compared with this one in values and gradient on a random picture, then kept.
+    def accelerated(
+        self, layers: Iterable[str], *, size: tuple[int, int] | None = None, precision: str = "float32", copies: int = 1
+    ) -> list[Network]:
+        """See `Network.accelerated`: compared with this one in values and gradient on random pictures, then kept.
 
-        They are made anew when a weight has changed since.
+        Kept copies are made anew when a weight has changed, or when they no longer agree.
         """
-        names = tuple(layers)
+        names, sizes = tuple(layers), tuple(dict.fromkeys([size or self.input.size, self.input.size]))
         if not names:  # an objective of the picture alone
             return [self]
         with self._lock, torch.inference_mode(mode=False), torch.enable_grad():
-            key = (names, precision, self._checksum())
-            if self._kept[0] != key:
-                first = self._twin(names, precision)
-                self._kept = (key, [] if first is None else [first])
+            with self._opened():
+                pass
+            key = (names, sizes, precision, self.input, checksum(self.module))
             kept = self._kept[1]
-            while kept and len(kept) < copies:
-                twin = self._twin(names, precision)
-                assert twin is not None
+            if self._kept[0] != key or not all(
+                agree(self, twin, names, sizes[0], rough=precision != "float32") for twin in kept
+            ):
+                kept = []
+            while len(kept) < copies:
+                twin = copied(self, names, sizes, precision)
+                if twin is None:
+                    return [self]
                 kept.append(twin)
-            return list(kept[:copies]) or [self]
+            self._kept = (key, kept[:copies])
+            return list(self._kept[1])
 
-    def _twin(self, layers: tuple[str, ...], precision: str) -> TorchNetwork | None:
-        addresses = [self._table[2][self.layer(name).name] for name in layers]
-        targets = {address.split("#")[0] for address in addresses}
-        for overwriting in (True, False):
-            try:
-                module = copy.deepcopy(self.module)
-            except (RuntimeError, TypeError):  # it holds a tensor with a past, or a handle on something
-                return None
-            twin = TorchNetwork(module, input=self.input, name=self.name, labels=self.labels, rename=self._rename)
-            twin.__dict__["_table"] = self._table
-            with frozen(module), torch.no_grad():
-                blank = self.input.normalise(self._blank())
-                flow = Flow.of(module, blank)
-                fold_batch_norms(module, flow, keep=targets)
-                if overwriting:
-                    fold_padding(module, flow)
-                    rectify_in_place(module, flow, keep=targets)
-                module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-                parts = cone(module, Flow.of(module, blank.clone()), addresses[0].split("#")[0])
-            if self._agrees(twin, layers):
-                break
-        else:
-            return None
-        if len(layers) == 1 and all(weight.isfinite().all() for weight in module.parameters()):
-            twin._cones = {addresses[0]: parts}
-            if not self._agrees(twin, layers, units=[0, self.layer(layers[0]).units - 1, 0]):
-                twin._cones = {}
-        if precision == "bfloat16":
-            twin._dtype = torch.bfloat16
-            module.to(torch.bfloat16)
-        return twin
+    def with_module(self, module: nn.Module) -> TorchNetwork:
+        """This network with another module of the same layers in place of its own."""
+        other = TorchNetwork(module, input=self.input, name=self.name, labels=self.labels, rename=self._rename)
+        other.__dict__["_table"] = self._table
+        return other
 
-    def _checksum(self) -> int:
-        """A quick number that changes with every weight and buffer, every part and its settings, and every hook."""
-        total = zlib.crc32(repr(self.module).encode())
-        for part in self.module.modules():
-            hooks = [*vars(part)["_forward_hooks"].values(), *vars(part)["_forward_pre_hooks"].values()]
-            total = zlib.crc32(repr([id(hook) for hook in hooks]).encode(), total)
-        for value in itertools.chain(self.module.parameters(), self.module.buffers()):
-            plain = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-            total = zlib.crc32(plain.numpy().data, total)
-        return total
-
-    def _agrees(self, other: TorchNetwork, layers: tuple[str, ...], *, units: list[int] | None = None) -> bool:
-        """Do both give the same values and the same gradient for a random picture, as far as rounding allows?"""
-        found = []
-        for network in (self, other):
-            generator = torch.Generator().manual_seed(0)
-            probe = torch.rand(self._blank().shape, generator=generator, dtype=torch.float32)
-            probe = probe.to(self.device).requires_grad_(True)
-            try:
-                with network.capture(layers, units=units) as run:
-                    outputs = list(run(probe).values())
-                weights = [torch.randn(output.shape, generator=generator).to(output) for output in outputs]
-                total = sum((o.nan_to_num(0, 0, 0) * w).sum() for o, w in zip(outputs, weights, strict=True))
-                slope = torch.autograd.grad(total, probe)[0]  # type: ignore[arg-type]
-            except RuntimeError:  # a part was overwritten that was needed; or no gradient passes
-                return False
-            found.append([*(output.detach() for output in outputs), slope])
-        return all(_close(one, another) for one, another in zip(*found, strict=True))
+    def address(self, layer: str) -> str:
+        """Where a layer's tensor is: the name of its module, #, and the number of the call."""
+        return self._table[2][self.layer(layer).name]
 
     @property
     def device(self) -> torch.device:
@@ -289,17 +272,12 @@ class TorchNetwork(Network):
         weight = next(itertools.chain(self.module.parameters(), self.module.buffers()), None)
         return torch.device("cpu") if weight is None else weight.device
 
-    def _blank(self) -> Tensor:
+    def blank(self) -> Tensor:
+        """A grey picture of the network's input size."""
         return torch.full((1, self.input.channels, *self.input.size), 0.5, dtype=torch.float32, device=self.device)
 
     def _forward(self, images: Tensor) -> None:
-        normalised = self.input.normalise(images)
-        self.module(normalised if self._dtype is None else normalised.to(self._dtype))
-
-
-def _close(one: Tensor, other: Tensor) -> bool:
-    scale = float(one.nan_to_num(0, 0, 0).abs().max())
-    return torch.allclose(one, other, rtol=1e-3, atol=1e-4 * scale + 1e-12, equal_nan=True)
+        self.module(self.input.normalise(images).to(self.dtype))
 
 
 def _awake(output: Tensor, given: Tensor) -> Tensor:

@@ -12,7 +12,8 @@ This module returns; it neither shows nor saves unasked, and prints nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+import operator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import overload
@@ -97,8 +98,12 @@ def render(
     field does not exist.
     """
     recipe = recipe_of(preset, **changes)
-    single = not isinstance(what, Sequence) or isinstance(what, str)
+    single = isinstance(what, (str, Unit, Objective)) or callable(what)
+    if not single and not isinstance(what, Iterable):
+        message = f"what (={what!r}) must be a unit's address, an objective, a function, or several of these"
+        raise WrongInput(message)
     wanted = [_objective(network, item) for item in ([what] if single else what)]  # type: ignore[union-attr, arg-type]
+    seed = operator.index(seed)
     if workers is not None and workers < 1:
         message = f"workers (={workers}) must be at least 1, or None"
         raise WrongInput(message)
@@ -134,8 +139,11 @@ def _objective(network: Network, item: What) -> Objective:
         objective = item
     elif isinstance(item, (str, Unit)):
         objective = objectives.unit(item)
-    else:
+    elif callable(item):
         objective = objectives.discover(network, item)
+    else:
+        message = f"what (={item!r}) must be a unit's address, an objective or a function"  # type: ignore[unreachable]
+        raise WrongInput(message)
     for unit in objective.units:
         network.check(unit)
     for layer in objective.layers:

@@ -122,7 +122,20 @@ class Loop:
                 f"{self.recipe.transform.settings['name']!r} gives {moved.shape[1]}"
             )
             raise WrongInput(message)
-        return self._fitting(moved)
+        return self._fitting(self._without_margin(moved))
+
+    def _without_margin(self, moved: Tensor) -> Tensor:
+        """The middle, of the canvas's size, of pictures that still have a margin: the network is to see the canvas."""
+        margins = [
+            (length - (whole - 2 * self.recipe.margin))
+            for length, whole in zip(moved.shape[2:], self.size, strict=True)
+        ]
+        if not all(0 <= margin <= 2 * self.recipe.margin for margin in margins):
+            return moved  # the transform made another size of them
+        (top, height), (left, width) = (
+            (margin // 2, length - margin) for margin, length in zip(margins, moved.shape[2:], strict=True)
+        )
+        return moved[:, :, top : top + height, left : left + width]
 
     def _fitting(self, images: Tensor) -> Tensor:
         """The pictures resized to the network's input where it does not take their size, or positions count."""
@@ -271,7 +284,8 @@ class Loop:
         images = self._cropped(self.recipe.parametrisation.image(self.numbers, self.size))
         for place, job in jobs:
             step, image = int(self.step[place]), images[place].permute(1, 2, 0).contiguous().cpu().numpy()
-            self.watch(Frame(job.number, job.objective.name, step, self.recipe.steps, image, float(scores[place])))
+            name, steps, score = job.objective.name, self.recipe.steps, float(scores[place])
+            self.watch(Frame(job.number, name, step, steps, image, score, job.restart, job.attempt))
 
     def _status(self, place: int, score: Tensor) -> tuple[str, str]:
         curve = self.curves[place]

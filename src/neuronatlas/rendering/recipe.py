@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Literal
@@ -94,9 +96,9 @@ PRESETS = {
         optimiser="momentum",
         learning_rate=9.0,
         parametrisation=Fourier(sd=0.1, decay=0.8, contrast_cap=1.6),
-        transform=Affine(shift=8.0, shared=True),
+        transform=Affine(shared=True),
         canvas=None,
-        margin=16,
+        margin=8,
         largest=192,
         restarts=2,
     ),
@@ -106,7 +108,9 @@ _RULES: dict[str, tuple[Callable[[Recipe], bool], str]] = {
     "steps": (lambda recipe: recipe.steps >= 1, "at least 1"),
     "margin": (lambda recipe: recipe.margin >= 0, "0 or more"),
     "largest": (lambda recipe: recipe.largest >= 1, "at least 1"),
-    "learning_rate": (lambda recipe: recipe.learning_rate > 0, "above 0"),
+    "learning_rate": (lambda recipe: 0 < recipe.learning_rate < math.inf, "a finite number above 0"),
+    "parametrisation": (lambda recipe: isinstance(recipe.parametrisation, Parametrisation), "a parametrisation"),
+    "transform": (lambda recipe: isinstance(recipe.transform, Part), "a transform"),
     "optimiser": (lambda recipe: recipe.optimiser in ("adam", "momentum"), "'adam' or 'momentum'"),
     "restarts": (lambda recipe: recipe.restarts >= 1, "at least 1"),
     "plateau": (lambda recipe: recipe.plateau is None or recipe.plateau >= 0, "0 or more, or None"),
@@ -128,12 +132,10 @@ def recipe_of(preset: str, **changes: object) -> Recipe:
         changes["parametrisation"] = parametrisation_of(way)
     if isinstance(way := changes.get("transform"), (str, Mapping)):
         changes["transform"] = transform_of(way)
-    canvas = changes.get("canvas")
-    if isinstance(canvas, Sequence):
-        changes["canvas"] = canvas = tuple(canvas)
-    if canvas is not None and min(canvas if isinstance(canvas, tuple) else (canvas,)) < 1:
-        message = f"canvas (={canvas!r}) must be at least 1, or None"
-        raise WrongInput(message)
+    for name in ("steps", "margin", "largest", "restarts"):
+        if name in changes:
+            changes[name] = _whole(name, changes[name])
+    changes |= _canvas(changes)
     recipe = replace(PRESETS[preset], **changes)  # type: ignore[arg-type]
     for name, (sound, rule) in _RULES.items():
         if not sound(recipe):
@@ -142,39 +144,64 @@ def recipe_of(preset: str, **changes: object) -> Recipe:
     return recipe
 
 
+def _canvas(changes: Mapping[str, object]) -> dict[str, int | Size]:
+    """The canvas, if one is given, as a side or (height, width)."""
+    given = changes.get("canvas")
+    if given is None:
+        return {}
+    many = isinstance(given, Sequence) and not isinstance(given, str)
+    sides = tuple(_whole("canvas", side) for side in given) if many else (_whole("canvas", given),) * 2  # type: ignore[attr-defined]
+    if len(sides) != 2 or min(sides) < 1:
+        message = f"canvas (={given!r}) must be at least 1, two such numbers (height, width), or None"
+        raise WrongInput(message)
+    return {"canvas": (sides[0], sides[1]) if many else sides[0]}
+
+
+def _whole(name: str, value: object) -> int:
+    """A whole number given as any kind of number that is one; raises `WrongInput`."""
+    try:
+        if not isinstance(value, bool):
+            return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        pass
+    message = f"{name} (={value!r}) must be a whole number"
+    raise WrongInput(message)
+
+
 def fit_canvas(network: Network, layers: Sequence[str], recipe: Recipe, *, whole: bool = False) -> Recipe:
     """The recipe with its canvas settled: as large as the target's receptive field needs, if the network takes it.
 
-    With ``whole`` it is the network's input. Its colours become as many as the network takes.
+    With ``whole`` it is the network's input. What the preset left open is settled for this network and layer: the number
+    of colours, the size that Lucid's chain enlarges to, the longest waves; what was chosen stays. Raises `WrongInput`
+    when the network does not take a canvas that was chosen.
     """
-    channels, size = network.input.channels, network.input.size
-    parametrisation = recipe.parametrisation
-    if (
-        getattr(parametrisation, "channels", channels) != channels
-        and parametrisation == PRESETS[recipe.preset].parametrisation
-    ):
-        parametrisation = replace(parametrisation, channels=channels)  # type: ignore[type-var]
-        recipe = replace(recipe, parametrisation=parametrisation)
+    channels, size, preset = network.input.channels, network.input.size, PRESETS[recipe.preset]
+    open_ended = recipe.parametrisation == preset.parametrisation
+    if open_ended and getattr(recipe.parametrisation, "channels", channels) != channels:
+        recipe = replace(recipe, parametrisation=replace(recipe.parametrisation, channels=channels))  # type: ignore[type-var]
     if recipe.transform == LucidChain() and min(size) < 224:  # Lucent enlarges to what most networks were trained with
         recipe = replace(recipe, transform=LucidChain(upsample=min(size)))
-    if isinstance(recipe.transform, Affine):  # the network sees the canvas, wherever in its margin that may lie
+    if isinstance(recipe.transform, Affine) and not recipe.transform.crop:  # it need not make what is cut away
         recipe = replace(recipe, transform=replace(recipe.transform, crop=recipe.margin))
     if whole:
-        margin = recipe.margin if isinstance(recipe.transform, Affine) else 0
-        return replace(recipe, canvas=_plain(size), margin=margin)
+        return replace(recipe, canvas=_plain(size))
     canvas = recipe.canvas
     if canvas is None:
         field = max(network.receptive_fields(layers).values(), default=min(size))
         canvas = min(max(64, min(-(-field // 16) * 16, recipe.largest)), *size)
-        if isinstance(parametrisation, Fourier):  # the unit does not see waves longer than its field
+        if open_ended and isinstance(recipe.parametrisation, Fourier):  # no unit sees waves longer than its field
             lowest = max(1.0, (canvas + 2 * recipe.margin) / field)
-            recipe = replace(recipe, parametrisation=replace(parametrisation, lowest=lowest))
+            recipe = replace(recipe, parametrisation=replace(recipe.parametrisation, lowest=lowest))
     chosen = (canvas, canvas) if isinstance(canvas, int) else canvas
     if takes(network, layers, chosen):
         return replace(recipe, canvas=_plain(chosen))
+    its_own = f"its input_size is {size[0]} x {size[1]}"
+    if recipe.canvas != preset.canvas:
+        message = f"canvas (={recipe.canvas}): network {network.name!r} does not take it; {its_own}"
+        raise WrongInput(message)
     if not takes(network, layers, size):
         tried = f"{chosen[0]} x {chosen[1]} nor {size[0]} x {size[1]} pixels"
-        message = f"network {network.name!r} takes neither {tried}: its input_size is {size[0]} x {size[1]}"
+        message = f"network {network.name!r} takes neither {tried}: {its_own}"
         raise WrongInput(message)
     return replace(recipe, canvas=_plain(size))
 

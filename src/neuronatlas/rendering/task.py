@@ -36,7 +36,9 @@ class Job:
 class Frame:
     """How a picture that is being made looks: the ``number`` of its place in the answer, after how many of its steps.
 
-    ``score`` is the objective's value for the transformed picture in the step that led to it.
+    ``score`` is the objective's value for the transformed picture in the step that led to it. Pictures of one number
+    with another ``restart`` or ``attempt`` are others: of restarts the best is kept, of attempts at one that diverges the
+    last.
     """
 
     number: int
@@ -45,6 +47,8 @@ class Frame:
     steps: int
     image: Float[np.ndarray, "h w c"]
     score: float
+    restart: int = 0
+    attempt: int = 0
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,14 @@ def make(task: Task, jobs: list[Job], watch: Watch | None, workers: int | None) 
     There are as many threads as processors (or ``workers``), tiles and copies of the network. Whatever one of them or
     ``watch`` raises, or the end of this iterator, stops them all before it goes on.
     """
-    most = workers or os.cpu_count() or 1 if task.network.device.type == "cpu" else 1
-    copies = min(most, -(-len(jobs) // task.tile))
-    networks = task.network.accelerated(task.layers, precision=task.recipe.precision, copies=copies)
+    most = workers or processors() if task.network.device.type == "cpu" else 1
+    margin, (height, width) = 2 * task.recipe.margin, task.recipe.size
+    networks = task.network.accelerated(
+        task.layers,
+        size=(height - margin, width - margin),
+        precision=task.recipe.precision,
+        copies=min(most, -(-len(jobs) // task.tile)),
+    )
     waiting, lock, stop = iter(jobs), threading.Lock(), threading.Event()
     told: queue.Queue[_Told] = queue.Queue()
 
@@ -69,10 +74,31 @@ def _heard(told: queue.Queue[_Told], working: int, watch: Watch | None) -> Gener
             watch(item)
 
 
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class _Threads:
+    """torch's number of threads, which each worker sets to one for all threads begun later; as before after the last."""
+
+    lock = threading.Lock()
+    users = 0
+    before = 0
+
+
 @contextmanager
 def _number_of_threads_kept() -> Iterator[None]:
-    before = torch.get_num_threads()
+    # A thread that began while workers ran took their number over, so only the main thread's word counts twice.
+    sure = threading.current_thread() is threading.main_thread()
+    with _Threads.lock:
+        if not _Threads.users and (sure or not _Threads.before):
+            _Threads.before = torch.get_num_threads()
+        _Threads.users += 1
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        with _Threads.lock:
+            _Threads.users -= 1
+            if not _Threads.users:
+                torch.set_num_threads(_Threads.before)
