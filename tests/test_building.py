@@ -17,7 +17,7 @@ from PIL import Image
 
 from neuronatlas import stimuli, zoo
 from neuronatlas.atlas import Atlas
-from neuronatlas.building import choose_layers, estimate, perform, prepare
+from neuronatlas.building import _stretched, choose_layers, estimate, perform, prepare
 from neuronatlas.errors import AtlasMismatch, UnknownName, WrongInput
 from neuronatlas.networks import Network
 from neuronatlas.view.scene import scene_of
@@ -193,3 +193,11 @@ def test_the_estimate_counts_what_the_build_makes(
     assert about.seconds > 0
     kept = sum(path.stat().st_size for path in (atlas.folder / "shards").glob("renderings*"))
     assert about.bytes == pytest.approx(kept, rel=0.2)
+
+
+def test_a_time_is_stretched_to_more_steps_and_never_below_nothing() -> None:
+    assert _stretched({2: 5.0, 6: 9.0}, 64) == pytest.approx(3 + 64)  # 3 seconds once, and one a step
+    assert _stretched({2: 1.0, 6: 5.0}, 64) == pytest.approx(64)  # nothing that is paid once
+    busy = [_stretched({2: few, 6: 1.2}, 64) for few in (1.2, 3.0, 50.0)]  # the two steps were held up
+    assert min(busy) >= 64 * 0.1
+    assert busy == sorted(busy)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -232,6 +233,61 @@ def test_a_film_has_a_frame_for_every_so_many_steps_and_ends_with_the_picture(
     assert np.abs(last - made.pixels).mean() < {".gif": 25, ".png": 0.01, ".webp": 12}[ending]
 
 
+def filmed(path: Path) -> list[np.ndarray]:
+    with Image.open(path) as film:
+        frames = []
+        for number in range(film.n_frames):
+            film.seek(number)
+            frames.append(np.asarray(film.convert("RGB")))
+    return frames
+
+
+@pytest.mark.parametrize("unit", ["5:1", "5:2", "5:3"])
+def test_a_film_shows_the_restart_that_is_kept(network: TorchNetwork, tmp_path: Path, unit: str) -> None:
+    told: list[Frame] = []
+    options = {"canvas": 16, "steps": 24, "restarts": 3, "watch": told.append}
+    made = gallery.animate(network, unit, tmp_path / "film.png", **options)
+    assert {(frame.restart, frame.attempt) for frame in told} == {(0, 0), (1, 0), (2, 0)}
+    (kept,) = [frame.restart for frame in told if frame.image.tobytes() == made.image.tobytes()]
+    expected = [frame.image for frame in told if frame.restart == kept]
+    frames = filmed(tmp_path / "film.png")
+    assert len(frames) == len(expected) == 3
+    for frame, image in zip(frames, expected, strict=True):
+        np.testing.assert_array_equal(frame, np.rint(image * 255))
+
+
+def test_a_film_shows_the_attempt_that_succeeded(network: TorchNetwork, tmp_path: Path) -> None:
+    """The root is no number once the picture is bright: the faster it brightens, the sooner."""
+    aim = objectives.of(lambda seen: seen["input"].mean() + 0 * (0.75 - seen["input"].mean()).sqrt(), [], name="bright")
+    told: list[Frame] = []
+    options = {"canvas": 16, "steps": 24, "preset": "lucid", "parametrisation": Pixels(), "watch": told.append}
+    made = gallery.animate(network, aim, tmp_path / "film.png", learning_rate=0.1, **options)
+    assert made.status == ""
+    attempts = [frame.attempt for frame in told]
+    assert attempts[0] == 0
+    assert attempts[-1] > 0
+    expected = [frame.image for frame in told if frame.attempt == attempts[-1]]
+    frames = filmed(tmp_path / "film.png")
+    assert len(frames) == len(expected) == 3
+    for frame, image in zip(frames, expected, strict=True):
+        np.testing.assert_array_equal(frame, np.rint(image * 255))
+
+
+def test_a_film_of_what_is_lost_ends_in_grey(network: TorchNetwork, tmp_path: Path) -> None:
+    told: list[Frame] = []
+    options = {"canvas": 16, "steps": 24, "restarts": 2}
+    nothing = objectives.of(lambda seen: 0 * seen["5"].sum(), "5", name="nothing")
+    made = gallery.animate(network, nothing, tmp_path / "film.png", watch=told.append, **options)
+    assert made.status == "dead"
+    assert {frame.restart for frame in told} == {0, 1}
+    begun, end = filmed(tmp_path / "film.png")  # the same at steps 8 and 16, which is one frame
+    np.testing.assert_array_equal(begun, np.rint(next(frame.image for frame in told if not frame.restart) * 255))
+    assert (end == 128).all()
+    broken = objectives.of(lambda seen: torch.nan * seen["5"].sum(), "5", name="broken")
+    assert gallery.animate(network, broken, tmp_path / "film.png", **options).status == "failed"
+    assert len(filmed(tmp_path / "film.png")) == 1
+
+
 # What it refuses, and what it passes on.
 
 
@@ -244,6 +300,15 @@ def test_the_seed_counts_and_the_same_comes_again(network: TorchNetwork, picture
 def test_pixels_can_be_dreamt_too(network: TorchNetwork, picture: np.ndarray) -> None:
     made = gallery.deepdream(network, picture, "5", parametrisation=Pixels(), **STEPS)
     assert made.recipe.settings["parametrisation"]["base"]["name"] == "pixels"
+
+
+def test_a_list_is_no_picture(network: TorchNetwork, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # the tests' own check of types would speak first
+    for give in (gallery.deepdream, gallery.caricature, gallery.activation_grid):
+        with pytest.raises(WrongInput, match=r"picture is a list; an array \(height, width, 3\) is expected"):
+            give(network, picture.tolist(), "5")
+    with pytest.raises(WrongInput, match="picture is a list; a rendering or an array"):
+        gallery.sheet([picture.tolist()])
 
 
 def test_refusals(network: TorchNetwork, picture: np.ndarray, tmp_path: Path) -> None:

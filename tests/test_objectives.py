@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+import jaxtyping
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - the field's own name
 
 from neuronatlas import objectives
 from neuronatlas.errors import UnknownName, WrongInput
 from neuronatlas.networks import Network
-from neuronatlas.objectives import channel, neuron
+from neuronatlas.networks.base import Capture, InputSpec, Layer
+from neuronatlas.objectives import Objective, channel, neuron
 from neuronatlas.units import Unit
 from tests.networks.models import efficientnet, wrap
 
@@ -106,19 +112,15 @@ def test_gradients_are_finite_and_reach_only_what_is_asked() -> None:
 
 def test_what_a_sum_reads() -> None:
     both = channel("a", 3) - 2 * neuron("a", 1)
-    assert (both.layers, both.only, both.mean_of) == (("a",), (1, 3), None)
+    assert (both.layers, both.mean_of) == (("a",), None)
     assert both.units == (Unit("a", 3), Unit("a", 1))
-    assert (channel("a", 3) + channel("b", 3)).only is None
-    assert (channel("a", 3) + objectives.deepdream("a")).only is None
-    assert (objectives.deepdream("a") + channel("a", 3)).only is None
     penalised = channel("a", 3) - 0.1 * objectives.total_variation()
-    assert (penalised.layers, penalised.only, penalised.mean_of) == (("a",), (3,), None)
-    assert (objectives.l1() + penalised).only == (3,)
-    assert (objectives.l1() + objectives.l2()).only is None
+    assert (penalised.layers, penalised.mean_of) == (("a",), None)
+    assert (objectives.l1() + penalised).layers == ("a",)
+    assert (objectives.l1() + objectives.l2()).layers == ()
     assert channel("a", 3).mean_of == 3
     assert (2 * channel("a", 3)).mean_of is None
     assert neuron("a", 3).mean_of is None
-    assert neuron("a", 3).only == (3,)
 
 
 def test_means_and_totals() -> None:
@@ -128,7 +130,6 @@ def test_means_and_totals() -> None:
     assert objectives.total(parts).name == "dense:0 + map:1 + dense:2"
     assert objectives.mean(iter(parts)).name == "mean(dense:0, map:1, dense:2)"
     assert objectives.mean(parts).layers == ("dense", "map")
-    assert objectives.mean(parts[::2]).only == (0, 2)
     assert objectives.mean(parts[:1]).mean_of is None
     many = objectives.mean([channel("dense", 1)] * 3000)
     assert float(many.measure(SEEN)) == pytest.approx(5)
@@ -184,5 +185,65 @@ def test_targets_are_what_the_network_makes_of_a_picture() -> None:
     torch.testing.assert_close(again, found["0"])
     with pytest.raises(WrongInput, match=r"picture has shape \(8, 8\); \(height, width, 3\) is expected"):
         objectives.outputs_of(network, picture[..., 0], ["0"])
+    with pytest.raises(WrongInput, match=r"picture has shape \(0, 8, 3\)"):
+        objectives.outputs_of(network, picture[:0], ["0"])
     with pytest.raises(WrongInput, match="picture holds values from 0 to 255; uint8, or floats"):
         objectives.outputs_of(network, np.full((8, 8, 3), [0.0, 1.0, 255.0]), ["0"])
+
+
+def test_a_list_is_no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # the tests' own check of types would speak first
+    with pytest.raises(WrongInput, match=r"picture is a list; an array \(height, width, 3\) is expected"):
+        objectives.outputs_of(classifier(), np.zeros((8, 8, 3)).tolist(), ["0"])
+
+
+class Elsewhere(Network):
+    """Takes pictures on a device where there are no values, and says what it was given."""
+
+    name, labels, unusable, fingerprint = "elsewhere", (), {}, ""
+    input = InputSpec((8, 8), (0.0,) * 3, (1.0,) * 3)
+    layers = {"a": Layer("a", "convolution", 3, (3, 8, 8))}  # noqa: RUF012
+    device = torch.device("meta")
+
+    @contextmanager
+    def capture(self, layers: Iterable[str], **options: object) -> Iterator[Capture]:
+        assert not options
+        weight = torch.ones((3, 3, 1, 1), device=self.device)
+        yield lambda images: {name: F.conv2d(images, weight) for name in layers}
+
+    def receptive_fields(self, layers: Iterable[str]) -> dict[str, int]:
+        return dict.fromkeys(layers, 1)
+
+
+def test_pictures_go_where_the_network_wants_them() -> None:
+    network = Elsewhere()
+    assert objectives.outputs_of(network, np.zeros((8, 8, 3), np.uint8), ["a"])["a"].device == network.device
+    found = objectives.discover(network, lambda seen: seen["a"].mean() - seen["input"].mean(), name="both")
+    assert found.layers == ("a",)
+
+
+TARGETED: dict[str, Callable[[Tensor], Objective]] = {
+    "direction": lambda values: objectives.direction("map", values[:, 0, 0]),
+    "cosine": lambda values: objectives.cosine("map", values[:, 0, 0].double().numpy()),
+    "tensor_direction": lambda values: objectives.tensor_direction("map", values.int()),
+    "caricature": lambda values: objectives.caricature("map", values, 1),
+    "content": lambda values: objectives.content("map", values),
+    "style": lambda values: objectives.style("map", values),
+    "input_difference": objectives.input_difference,
+}
+
+
+@pytest.mark.parametrize("name", TARGETED)
+def test_a_target_that_was_made_for_inference_has_gradients(name: str) -> None:
+    values = SEEN["map"].flip(1)
+    with torch.inference_mode():
+        given = values * 1
+        within = TARGETED[name](given)
+    gradients = []
+    for objective in (TARGETED[name](values), TARGETED[name](given), within):
+        seen = {name: SEEN["map"].clone().requires_grad_(True) for name in ("map", "input")}
+        objective.measure(seen).backward()
+        gradients.append([each.grad for each in seen.values() if each.grad is not None])
+    assert len(gradients[0]) == 1
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=0, atol=0)
+    torch.testing.assert_close(gradients[2], gradients[0], rtol=0, atol=0)

@@ -174,20 +174,18 @@ def test_the_layers_named_are_those_that_are_read(objective: Objective | Joint) 
 
 
 @pytest.mark.parametrize(
-    "objective", [objective for objective in SINGLE if objective.only is not None], ids=lambda objective: objective.name
+    "objective",
+    [objective for objective in SINGLE if objective.mean_of is not None],
+    ids=lambda objective: objective.name,
 )
-def test_the_units_not_named_do_not_count(objective: Objective) -> None:
-    assert objective.only is not None
+def test_a_mean_of_one_unit_is_that_mean_and_no_other_unit_counts(objective: Objective) -> None:
+    assert objective.mean_of is not None
     (layer,) = objective.layers
-    whole = {layer: torch.rand(LAYERS[layer]), "input": torch.rand(4, SIDE, SIDE)}
-    some = torch.full(LAYERS[layer], torch.nan)
     axis = 1 if layer == "tokens" else 0
-    chosen = torch.tensor(objective.only)
-    some.index_copy_(axis, chosen, whole[layer].index_select(axis, chosen))
-    assert objective.measure({**whole, layer: some}) == objective.measure(whole)
-    if objective.mean_of is not None:
-        assert objective.only == (objective.mean_of,)
-        assert objective.measure(whole) == whole[layer].select(axis, objective.mean_of).mean()
+    unit = torch.rand(LAYERS[layer]).select(axis, objective.mean_of)
+    some = torch.full(LAYERS[layer], torch.nan)
+    some.select(axis, objective.mean_of).copy_(unit)
+    assert objective.measure({layer: some, "input": torch.rand(4, SIDE, SIDE)}) == unit.mean()
 
 
 def test_names_tell_them_apart() -> None:

@@ -32,7 +32,7 @@ def test_a_function_is_an_objective() -> None:
     assert float(objective.measure(SEEN)) == 5 - 1.5 + 0.25
     assert objective.layers == ("b", "a")
     assert objective.name == "both(b, a)"
-    assert (objective.units, objective.only, objective.mean_of) == ((), None, None)
+    assert (objective.units, objective.mean_of) == ((), None)
     assert objectives.of(both, ["a", "b"], name="mine").name == "mine"
     assert objectives.of(lambda seen: seen["a"][1], "a").layers == ("a",)
     weighed = 2 * objectives.channel("a", 1) - objectives.of(functools.partial(both), ["a", "b"])

@@ -159,8 +159,9 @@ def test_the_picture_of_an_objective(network: TorchNetwork, old: object, new: ob
 
 def test_by_default_it_is_lucids_128_pixels_and_512_steps(network: TorchNetwork) -> None:
     assert inspect.signature(render.render_vis).parameters["thresholds"].default == (512,)
-    (made,) = render.render_vis(network, "5:2", thresholds=(1,))
-    assert made.tobytes() == same(network, "5:2", 1, canvas=128).tobytes()
+    (made,) = render.render_vis(network, "5:1", thresholds=(1,))
+    assert made.tobytes() == same(network, "5:1", 1, canvas=128).tobytes()
+    assert made.std() > 0.01
 
 
 def test_each_threshold_is_the_picture_after_so_many_steps(network: TorchNetwork) -> None:
@@ -192,6 +193,50 @@ def test_each_picture_of_a_batch_can_have_its_own(network: TorchNetwork) -> None
     means = np.array([[float(found(network, image, ["3"])["3"][unit].mean()) for unit in (1, 4)] for image in made])
     assert means[0, 0] > means[1, 0]
     assert means[1, 1] > means[0, 1]
+
+
+def test_a_picture_that_no_objective_reads_stays_as_it_began(network: TorchNetwork) -> None:
+    aim = objectives.channel("5", 2, batch=0)
+    first, second, third = render.render_vis(network, aim, lambda: small(2), thresholds=(8, 24, 32))
+    (begun,) = render.render_vis(network, aim, lambda: small(2), thresholds=(1,))
+    assert first[1].tobytes() == second[1].tobytes() == third[1].tobytes() == begun[1].tobytes()
+    assert begun[1].std() > 0.001
+    moved = [np.abs(a[0] - b[0]).max() for a, b in ((first, second), (second, third))]
+    assert min(moved) > 0.01
+
+
+def test_what_pictures_are_to_be_together_can_be_all_there_is(network: TorchNetwork) -> None:
+    made = render.render_vis(network, -objectives.diversity("5"), lambda: small(2), thresholds=(8, 16))
+    (alone,) = render.render_vis(network, -objectives.diversity("5"), lambda: small(2), thresholds=(8,))
+    assert made[0].tobytes() == alone.tobytes()
+    assert np.abs(made[1] - made[0]).max() > 0.01
+    assert min(image.std() for image in made[1]) > 0.01
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_dead_picture_is_said_to_be_dead(batch: int) -> None:
+    module = models.plain()
+    with torch.no_grad():
+        module[4].weight[2], module[4].bias[2] = 0, -1  # type: ignore[index, operator]
+    network, last = models.wrap(module, 32), batch - 1
+    aims = [objectives.channel("5", 1, batch=0)] * last + [objectives.channel("5", 2, batch=last)]
+    expected = f"picture {last}, of objective .*5:2.*, is dead and grey: no gradient reached the picture in 16 steps"
+    with pytest.warns(UserWarning, match=expected) as told:
+        made = render.render_vis(
+            network, objectives.Objective.sum(aims), lambda: small(batch), thresholds=(8, 20, 24, 32)
+        )
+    assert len(told) == 1
+    assert made[2][last].tobytes() == made[0][last].tobytes()
+    assert [float(image[last].std()) for image in (made[1], made[3])] == [0, 0]
+    if batch == 2:
+        assert np.abs(made[2][0] - made[0][0]).max() > 0.01
+
+
+def test_a_failed_picture_is_said_to_have_failed(network: TorchNetwork) -> None:
+    broken = ours.of(lambda seen: seen["5"][2].mean() * torch.nan, "5", name="broken")
+    with pytest.warns(UserWarning, match="picture 0, of objective 'broken', is failed and grey: the gradient was not"):
+        made = render.render_vis(network, broken, small, thresholds=(8, 16))
+    assert [float(image.std()) for image in made] == [0, 0]
 
 
 def test_opacity_is_laid_over_random_pictures(network: TorchNetwork) -> None:

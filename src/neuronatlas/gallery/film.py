@@ -32,7 +32,7 @@ def animate(
     """The picture, and a film of how it was made in the file ``path``: GIF, animated PNG or WebP, by its ending.
 
     A frame for ``every`` steps, a multiple of 8, shown for so many ``milliseconds``, and the finished picture for 1.5
-    seconds; it plays without end. GIF has 256 colours a frame; WebP and PNG keep all. A ``watch`` among ``changes`` is
+    seconds; it plays without end. Of a recipe with restarts it shows the one that is kept. GIF has 256 colours a frame; WebP and PNG keep all. A ``watch`` among ``changes`` is
     called too. Raises `WrongInput` for another ending, before any work.
     """
     target = Path(path)
@@ -46,20 +46,28 @@ def animate(
     if milliseconds < 1:
         message = f"milliseconds (={milliseconds}) must be at least 1"
         raise WrongInput(message)
-    frames: list[Frame] = []
+    takes: dict[tuple[int, int], list[Frame]] = {}
     told = changes.pop("watch", None)
 
     def watch(frame: Frame) -> None:
-        if frame.step % every == 0 and frame.step < frame.steps:
-            frames.append(frame)
+        takes.setdefault((frame.restart, frame.attempt), []).append(frame)
         if told is not None:
             told(frame)
 
     made = render(network, what, **{**changes, "watch": watch})
-    images = [_image(frame.image) for frame in frames] + [_image(made.image)]
-    durations = [milliseconds] * len(frames) + [LAST]
+    shown = [frame.image for frame in _take(takes, made) if frame.step % every == 0]
+    images = [_image(image) for image in [*shown, made.image]]
+    durations = [milliseconds] * len(shown) + [LAST]
     images[0].save(target, format=kind, save_all=True, append_images=images[1:], duration=durations, loop=0, quality=90)
     return made
+
+
+def _take(takes: dict[tuple[int, int], list[Frame]], made: Rendering) -> list[Frame]:
+    """How the picture that was kept looked before it was finished; if all are lost, and so grey, that of the first restart."""
+    if made.status:
+        return takes[max(key for key in takes if key[0] == min(takes)[0])] if takes else []
+    kept = min(takes.values(), key=lambda frames: float(np.abs(frames[-1].image - made.image).mean()))
+    return kept[:-1]
 
 
 def _image(values: np.ndarray) -> Image.Image:

@@ -48,7 +48,10 @@ def sheet(
     return made
 
 
-def _rgb(picture: np.ndarray, background: int) -> UInt8[np.ndarray, "h w 3"]:
+def _rgb(picture: object, background: int) -> UInt8[np.ndarray, "h w 3"]:
+    if not isinstance(picture, np.ndarray):
+        message = f"picture is a {type(picture).__name__}; a rendering or an array (h, w, 1, 3 or 4) is expected"
+        raise WrongInput(message)
     if picture.ndim != 3 or picture.shape[2] not in (1, 3, 4) or picture.dtype != np.uint8:
         message = f"picture has shape {picture.shape} and type {picture.dtype}; (h, w, 1, 3 or 4) of uint8 is expected"
         raise WrongInput(message)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from neuronatlas.images.fourier import Fourier
 from neuronatlas.images.pixels import Pixels
 from neuronatlas.images.seeded import Seeded
 from neuronatlas.networks.base import Network
+from neuronatlas.objectives import targets
 from neuronatlas.objectives.base import reading
 from neuronatlas.rendering import PRESETS, Recipe, fit_canvas, recipe_of
 
@@ -89,19 +90,9 @@ def base_of(recipe: Recipe, channels: int) -> Fourier | Pixels:
     raise WrongInput(message)
 
 
-def as_floats(network: Network, picture: np.ndarray) -> Float[np.ndarray, "h w c"]:
+def as_floats(network: Network, picture: object) -> Float[np.ndarray, "h w c"]:
     """A picture (h, w, channels) of uint8, or of floats in 0..1, as float32; raises `WrongInput` for any other."""
-    channels = network.input.channels
-    if picture.ndim != 3 or picture.shape[2] != channels or not picture.size:
-        message = f"picture has shape {picture.shape}; (height, width, {channels}) is expected"
-        raise WrongInput(message)
-    values = picture.astype(np.float32) / (255 if picture.dtype == np.uint8 else 1)
-    if not (values.min() >= 0 and values.max() <= 1):
-        message = (
-            f"picture holds values from {values.min():g} to {values.max():g}; uint8, or floats in 0..1 are expected"
-        )
-        raise WrongInput(message)
-    return cast("np.ndarray", values)
+    return targets.as_floats(picture, network.input.channels)
 
 
 def resized(values: Float[np.ndarray, "h w c"], size: Size) -> Float[np.ndarray, "H W c"]:

@@ -29,15 +29,14 @@ class Objective:
 
     ``name`` describes it and seeds its random stream. ``layers`` are those that it reads, each once, in order of first
     use, without `PICTURE`. ``units`` are those that it speaks of, checked against the network before any work.
-    ``only`` is given when it reads one layer and of that only these units; ``mean_of`` when it is nothing but the mean
-    over the positions of that unit of its one layer: both allow a faster way to the same number.
+    ``mean_of`` is given when it is nothing but the mean over the positions of that unit of its one layer, which allows a
+    faster way to the same number.
     """
 
     name: str
     layers: tuple[str, ...]
     measure: Callable[[Outputs], Float[Tensor, ""]]
     units: tuple[Unit, ...] = ()
-    only: tuple[int, ...] | None = None
     mean_of: int | None = None
 
     def __add__(self, other: Objective) -> Objective:
@@ -61,7 +60,6 @@ class Objective:
             self.layers,
             lambda seen: factor * self.measure(seen),
             self.units,
-            self.only,
         )
 
     __rmul__ = __mul__
@@ -112,7 +110,6 @@ def total(objectives: Iterable[Objective]) -> Objective:
         reading(*(layer for part in parts for layer in part.layers)),
         lambda seen: reduce(add, [part.measure(seen) for part in parts]),
         tuple(unit for part in parts for unit in part.units),
-        _only(parts),
     )
 
 
@@ -158,9 +155,10 @@ def digest(*numbers: Tensor) -> str:
 
 def as_numbers(what: str, values: Tensor | np.ndarray) -> Float[Tensor, "..."]:
     """A copy of a vector or a target as floating-point numbers; raises `WrongInput` unless all are finite."""
-    numbers = torch.as_tensor(values).detach().clone()
-    if not numbers.is_floating_point():
-        numbers = numbers.float()
+    with torch.inference_mode(False):  # what is made in that mode cannot take part in a gradient
+        numbers = torch.as_tensor(values).detach().clone()
+        if not numbers.is_floating_point():
+            numbers = numbers.float()
     if numbers.numel() == 0 or not numbers.isfinite().all():
         message = f"{what} of shape {tuple(numbers.shape)} must hold numbers, all of them finite"
         raise WrongInput(message)
@@ -170,16 +168,3 @@ def as_numbers(what: str, values: Tensor | np.ndarray) -> Float[Tensor, "..."]:
 def written(number: float) -> str:
     """A number as it stands in a name, which is all that a saved picture keeps of it: exact, and 1 for 1.0."""
     return repr(float(number)).removesuffix(".0")
-
-
-def _only(parts: list[Objective]) -> tuple[int, ...] | None:
-    """The units that the sum reads, where it reads one layer and each part that reads it says which."""
-    reads = [part for part in parts if part.layers]  # the others are penalties on the picture alone
-    if len({part.layers for part in reads}) != 1:
-        return None
-    units: set[int] = set()
-    for part in reads:
-        if part.only is None:
-            return None
-        units.update(part.only)
-    return tuple(sorted(units))

@@ -49,7 +49,7 @@ class _Grey(Mapping[str, Tensor]):
 
     def __init__(self, network: Network) -> None:
         self.network = network
-        self.picture = torch.full((1, network.input.channels, *network.input.size), 0.5)
+        self.picture = torch.full((1, network.input.channels, *network.input.size), 0.5, device=network.device)
         self.kept: dict[str, Tensor] = {}
 
     def __getitem__(self, name: str) -> Tensor:

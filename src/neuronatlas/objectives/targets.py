@@ -23,18 +23,27 @@ from neuronatlas.objectives.base import Objective, Outputs, as_numbers, by_unit,
 
 def outputs_of(network: Network, picture: np.ndarray, layers: Iterable[str]) -> dict[str, Tensor]:
     """What ``layers`` give for a picture (h, w, channels) of uint8, or of floats in 0..1: targets, without a batch axis."""
-    if picture.ndim != 3 or picture.shape[2] != network.input.channels:
-        message = f"picture has shape {picture.shape}; (height, width, {network.input.channels}) is expected"
+    values = as_floats(picture, network.input.channels)
+    batch = torch.from_numpy(values).permute(2, 0, 1)[None].contiguous().to(network.device)
+    with torch.no_grad(), network.capture(list(layers)) as run:
+        return {name: output[0] for name, output in run(batch).items()}
+
+
+def as_floats(picture: object, channels: int) -> Float[np.ndarray, "h w c"]:
+    """A picture (h, w, channels) of uint8, or of floats in 0..1, as float32; raises `WrongInput` for any other."""
+    if not isinstance(picture, np.ndarray):
+        message = f"picture is a {type(picture).__name__}; an array (height, width, {channels}) is expected"
         raise WrongInput(message)
-    values = picture.astype(np.float32) / (255 if picture.dtype == np.uint8 else 1)
+    if picture.ndim != 3 or picture.shape[2] != channels or not picture.size:
+        message = f"picture has shape {picture.shape}; (height, width, {channels}) is expected"
+        raise WrongInput(message)
+    values: np.ndarray = picture.astype(np.float32) / (255 if picture.dtype == np.uint8 else 1)
     if not (values.min() >= 0 and values.max() <= 1):
         message = (
             f"picture holds values from {values.min():g} to {values.max():g}; uint8, or floats in 0..1 are expected"
         )
         raise WrongInput(message)
-    batch = torch.from_numpy(values).permute(2, 0, 1)[None].contiguous()
-    with torch.no_grad(), network.capture(list(layers)) as run:
-        return {name: output[0] for name, output in run(batch).items()}
+    return values
 
 
 def gram(output: Float[Tensor, "..."]) -> Float[Tensor, "units units"]:
@@ -62,7 +71,8 @@ def activation_difference(
     if missing:
         raise UnknownName("layer of the target", missing[0], target)
     given = {name: as_numbers(f"the target of layer {name!r}", target[name]) for name in names}
-    wanted = {name: values if transform is None else transform(values) for name, values in given.items()}
+    with torch.inference_mode(False):
+        wanted = {name: values if transform is None else transform(values) for name, values in given.items()}
 
     def measure(seen: Outputs) -> Float[Tensor, ""]:
         found = {name: seen[name] if transform is None else transform(seen[name]) for name in names}

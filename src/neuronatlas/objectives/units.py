@@ -18,7 +18,7 @@ def channel(layer: str, index: int) -> Objective:
     def measure(seen: Outputs) -> Float[Tensor, ""]:
         return by_unit(seen[layer])[index].mean()
 
-    return Objective(str(unit), (layer,), measure, (unit,), only=(index,), mean_of=index)
+    return Objective(str(unit), (layer,), measure, (unit,), mean_of=index)
 
 
 def neuron(layer: str, index: int, *, position: tuple[int, int] | None = None) -> Objective:
@@ -29,7 +29,7 @@ def neuron(layer: str, index: int, *, position: tuple[int, int] | None = None) -
 
     address = Unit(layer, index, position)
     name = str(address) if position else f"{address}@middle"
-    return Objective(name, (layer,), measure, (address,), only=(index,))
+    return Objective(name, (layer,), measure, (address,))
 
 
 def unit(address: str | Unit) -> Objective:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ from jaxtyping import Float
 
 from neuronatlas import rendering
 from neuronatlas.compat.lucid import param, transform
-from neuronatlas.compat.lucid.objectives import ALONE, Objective, as_objective
+from neuronatlas.compat.lucid.objectives import ALONE, NOTHING, Objective, as_objective
 from neuronatlas.errors import UnknownName, WrongInput
 from neuronatlas.images.alpha import Alpha
 from neuronatlas.images.transforms import Composite, LucidChain, Part
@@ -42,7 +44,9 @@ def render_vis(
 
     ``param_f`` is a function that returns `param.image`; None: one picture of 128 pixels. ``transforms`` None: Lucent's
     own, number for number. The optimiser is Adam with a rate of 0.05; any other is refused. ``switches`` are Lucent's
-    for showing and saving, which must be off; ``progress`` is passed over.
+    for showing and saving, which must be off; ``progress`` is passed over. A picture of the batch that no objective reads
+    stays as it began. One that no gradient reaches, or that diverges, is grey in the end and as it was last seen before;
+    a warning says which and why.
     """
     _check(optimizer, thresholds, switches)
     picture: object = param.image(128) if param_f is None else param_f()
@@ -57,37 +61,66 @@ def render_vis(
     }
     aims = objective.pictures(picture.batch)
     together = objective.together if picture.batch > 1 or objective.together is not ALONE else None
-    seen: dict[tuple[int, int], np.ndarray] = {}
 
-    def watch(frame: Frame) -> None:
-        if frame.step in thresholds:
-            seen[frame.step, frame.number] = frame.image
-
-    def made(steps: int) -> list[Rendering]:
-        return rendering.render(
+    def made(steps: int) -> _Made:
+        seen: list[list[Frame]] = [[] for _ in aims]
+        finished = rendering.render(
             network,
             aims,
             together=together,
             preset="lucid",
             seed=seed,
-            watch=watch,
+            watch=lambda frame: seen[frame.number].append(frame),
             steps=steps,
             **changes,
         )
+        return _Made(aims, finished, seen)
 
     last = max(thresholds)
-    finished = {last: made(last)}
+    runs = {last: made(last)}
     answer = []
     for steps in sorted(set(thresholds)):
-        if steps not in finished and (steps, 0) not in seen:
-            finished[steps] = made(steps)
-        images = (
-            [each.image for each in finished[steps]]
-            if steps in finished
-            else [seen[steps, n] for n in range(len(aims))]
-        )
-        answer.append(np.stack(images))
+        if steps % EVERY and steps != last:
+            runs[steps] = made(steps)
+        answer.append(runs.get(steps, runs[last]).after(steps))
+    lost: dict[int, str] = {}
+    for run in runs.values():  # the longest first
+        lost = run.lost() | lost
+    for message in lost.values():
+        warnings.warn(message, stacklevel=2)
     return answer
+
+
+@dataclass(frozen=True)
+class _Made:
+    """The pictures of a run with how each looked on the way."""
+
+    aims: list[Single]
+    finished: list[Rendering]
+    seen: list[list[Frame]]
+
+    def after(self, steps: int) -> Images:
+        """The pictures after so many steps of the run, or as they were last seen before."""
+        return np.stack([self._after(steps, number) for number in range(len(self.aims))])
+
+    def _after(self, steps: int, number: int) -> Float[np.ndarray, "h w c"]:
+        made, frames = self.finished[number], self.seen[number]
+        tried = max((frame.attempt for frame in frames), default=0)
+        frames = [frame for frame in frames if frame.attempt == tried and frame.step <= steps]
+        whole = steps >= made.recipe.steps and not self._free(number)
+        return made.image if whole or not frames else frames[-1].image
+
+    def _free(self, number: int) -> bool:
+        """Is this a picture without an objective, for which a score of 0 is no loss?"""
+        return self.aims[number] is NOTHING and self.finished[number].status != "failed"
+
+    def lost(self) -> dict[int, str]:
+        """What there is to say of each picture that is lost, by its number."""
+        return {
+            number: f"picture {number}, of objective {made.objective!r}, is {made.status} and grey: {made.reason}"
+            for number, made in enumerate(self.finished)
+            if made.status and not self._free(number)
+        }
 
 
 def _check(optimizer: object, thresholds: Sequence[int], switches: dict[str, object]) -> None:
