@@ -165,10 +165,10 @@ class TorchNetwork(Network):
 
     @contextmanager
     def _opened(self) -> Iterator[None]:
-        """Note that a capture is open; raises `WrongInput` where one is."""
+        """Note that a capture is open; raises `NeuronAtlasError` where one is."""
         if self._open:
             message = f"network {self.name!r} is used inside a capture of itself: leave that block first"
-            raise WrongInput(message)
+            raise NeuronAtlasError(message)
         self._open = True
         try:
             yield
