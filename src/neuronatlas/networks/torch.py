@@ -58,6 +58,7 @@ class TorchNetwork(Network):
         with _LOCKS_LOCK:
             self._lock = _LOCKS.setdefault(self.module, threading.RLock())
         self._open = False
+        self._fields: tuple[object, dict[str, int]] = (None, {})  # what receptive fields are known of which module
         self.cones: dict[str, list[str]] = {}  # what to cut for some units of a layer alone; only a copy is ever cut
 
     @cached_property
@@ -198,11 +199,14 @@ class TorchNetwork(Network):
         columns up to p NaN, the middle of the layer would be NaN from its first column on; so both ends of its field
         are found by bisection, all layers together. Where NaN does not pass, the answer is the input's width.
         """
-        names, width = list(layers), self.input.size[1]
-        maps = [name for name in names if len(self.layer(name).shape) == 3]
+        names, width, state = list(layers), self.input.size[1], (repr(self.module), self.input.size)
+        if self._fields[0] != state:
+            self._fields = (state, {})
+        known = self._fields[1]
+        maps = [name for name in names if name not in known and len(self.layer(name).shape) == 3]
         first, last = self._first_seen(maps, mirrored=False), self._first_seen(maps, mirrored=True)
-        fields = {name: width - first[name] - last[name] for name in maps}
-        return {name: fields[name] if fields.get(name, 0) > 0 else width for name in names}
+        known |= {name: width - first[name] - last[name] for name in maps}
+        return {name: known[name] if known.get(name, 0) > 0 else width for name in names}
 
     def _first_seen(self, layers: list[str], *, mirrored: bool) -> dict[str, int]:
         """The first column that the middle of each layer sees, counted from the left, or from the right if mirrored.
