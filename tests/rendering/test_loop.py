@@ -196,7 +196,7 @@ def test_frames_come_every_eight_steps_and_at_the_last(small: TorchNetwork, step
 
 def test_every_field_of_a_frame_is_known() -> None:
     names = {field.name for field in fields(rendering.Frame)}
-    assert names == {"number", "objective", "step", "steps", "image", "score"}
+    assert names == {"number", "objective", "step", "steps", "image", "score", "restart", "attempt"}
 
 
 @pytest.mark.parametrize(

@@ -180,7 +180,7 @@ def test_several_views_of_each_picture(small: TorchNetwork) -> None:
 @pytest.mark.parametrize(
     ("recipe", "size"),
     [
-        (recipe_of("fast", canvas=64), 8),
+        (recipe_of("fast", canvas=64), 16),
         (recipe_of("fast", canvas=160, margin=8), 4),
         (recipe_of("fast", canvas=(64, 1000), margin=0), 2),
         (recipe_of("lucid"), 8),

@@ -207,12 +207,13 @@ def fit_canvas(network: Network, layers: Sequence[str], recipe: Recipe, *, whole
 
 
 def tile_size(recipe: Recipe) -> int:
-    """Pictures a tile: a power of two up to 8, with at most 2^17 pixels together where that leaves more than one.
+    """Pictures a tile: a power of two up to 16, with at most 2^17 pixels together where that leaves more than one.
 
-    Measured on one thread: 8 pictures of 80 pixels and 4 of 176 are within a tenth of the best time a picture.
+    Measured with two workers: 16 pictures of 80 pixels take 0.73 of the time of 8 each, since workers wait for each
+    other's Python less often; 4 of 144 and more are within a tenth of the best.
     """
     height, width = recipe.size
-    room = max(1, min(8, (1 << 17) // (height * width)))
+    room = max(1, min(16, (1 << 17) // (height * width)))
     return int(1 << (room.bit_length() - 1))
 
 
