@@ -11,11 +11,9 @@ from PIL import Image
 from neuronatlas.errors import WrongInput
 from neuronatlas.networks.base import Network
 from neuronatlas.objectives import Objective
-from neuronatlas.rendering import Frame, Rendering, render
+from neuronatlas.rendering import EVERY, Frame, Rendering, render
 from neuronatlas.units import Unit
 
-EVERY = 8
-"""How often, in steps, `render` shows a picture that is being made."""
 FORMATS = {".gif": "GIF", ".png": "PNG", ".webp": "WEBP"}
 LAST = 1500
 
@@ -32,8 +30,8 @@ def animate(
     """The picture, and a film of how it was made in the file ``path``: GIF, animated PNG or WebP, by its ending.
 
     A frame for ``every`` steps, a multiple of 8, shown for so many ``milliseconds``, and the finished picture for 1.5
-    seconds; it plays without end. Of a recipe with restarts it shows the one that is kept. GIF has 256 colours a frame; WebP and PNG keep all. A ``watch`` among ``changes`` is
-    called too. Raises `WrongInput` for another ending, before any work.
+    seconds; it plays without end. Of a recipe with restarts it shows the one that is kept. GIF has 256 colours a frame;
+    WebP and PNG keep all. A ``watch`` among ``changes`` is called too. Raises `WrongInput` for another ending, before any work.
     """
     target = Path(path)
     kind = FORMATS.get(target.suffix.lower())

@@ -3,7 +3,7 @@
 Pictures are made in tiles of a fixed size, each picture with a random stream of its own derived from the seed and the
 objective's name. Convolutions round differently at different batch sizes, and ascent multiplies that until the pictures
 differ visibly (0.15 of the range in a late layer after 96 steps); at one batch size they do not. So a short tile is
-filled up with copies, and the company in which a picture is made changes nothing, not one bit. Tiles are shared out
+filled up with copies, and the company in which a picture is made changes not one bit of it. Tiles are shared out
 among threads that compute with one thread each, so the number of processors changes nothing either.
 
 This module returns; it neither shows nor saves unasked, and prints nothing.
@@ -27,12 +27,13 @@ from neuronatlas.objectives.base import reading
 from neuronatlas.objectives.custom import Function
 from neuronatlas.rendering.recipe import PRESETS, Recipe, fit_canvas, recipe_of, tile_size
 from neuronatlas.rendering.result import Rendering
-from neuronatlas.rendering.task import ATTEMPTS, PATIENCE, Frame, Job, Task
+from neuronatlas.rendering.task import ATTEMPTS, EVERY, PATIENCE, Frame, Job, Task
 from neuronatlas.rendering.workers import Watch, make
 from neuronatlas.units import Unit
 
 __all__ = [
     "ATTEMPTS",
+    "EVERY",
     "PATIENCE",
     "PRESETS",
     "Frame",
@@ -92,7 +93,7 @@ def render(
     ``together`` the pictures are made as one batch and that objective of all of them is added to the mean of theirs.
     ``changes`` replaces fields of the preset's `Recipe`, such as ``steps`` or ``canvas``.
 
-    ``progress`` is told how many of how many pictures are done, ``watch`` how each looks every 8 steps; both are called
+    ``progress`` is told how many of how many pictures are done, ``watch`` how each looks every `EVERY` steps; both are called
     in the calling thread, and what they raise, such as `Cancelled`, ends the work at once. ``workers`` is the number of
     threads, by default one a processor. Raises `UnknownName` or `WrongInput` before any work when a unit, a preset or a
     field does not exist.

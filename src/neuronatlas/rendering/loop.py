@@ -16,13 +16,13 @@ from neuronatlas.errors import Cancelled, WrongInput
 from neuronatlas.networks.base import Capture
 from neuronatlas.objectives import PICTURE
 from neuronatlas.rendering.result import Rendering
-from neuronatlas.rendering.task import ATTEMPTS, MOMENTUM, PATIENCE, Frame, Job, Task
+from neuronatlas.rendering.task import ATTEMPTS, EVERY, MOMENTUM, PATIENCE, Frame, Job, Task
 
 
 class Loop:
     """A tile of pictures from noise to finished. All state is a row a picture, so that company changes nothing."""
 
-    def __init__(self, task: Task, watch: Callable[[Frame], None] | None = None, every: int = 8) -> None:
+    def __init__(self, task: Task, watch: Callable[[Frame], None] | None = None, every: int = EVERY) -> None:
         self.task, self.recipe, self.watch, self.every = task, task.recipe, watch, every
         self.size = self.recipe.size
         self.refills = self.recipe.plateau is not None and not self.recipe.transform.shared and task.joint is None

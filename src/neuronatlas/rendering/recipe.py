@@ -29,9 +29,10 @@ class Recipe:
     ``largest`` and never above the network's input. A neuron at a position of its layer's map is drawn on the whole
     input, where positions are counted. ``margin`` pixels around it are optimised and cut away, so that no frame shows.
     ``learning_rate`` falls to nothing as the root of the steps left for "momentum" (ascent along each picture's
-    gradient at unit length, with momentum 0.7) and is constant for "adam". Of ``restarts`` pictures from other noise the best is kept. With
-    ``plateau`` a picture is finished as soon as the mean score of its last 16 steps is not above that of the 16 before
-    by this share. ``precision`` is that of the network, "float32" or "bfloat16".
+    gradient at unit length, with momentum 0.7) and is constant for "adam". Of ``restarts`` pictures from other noise the
+    best is kept. With ``plateau`` a picture is finished as soon as the mean score of its last 16 steps is not above that
+    of the 16 before by this share. ``precision`` is what the network computes in, "float32" or, where a copy of it can be
+    made, "bfloat16".
     """
 
     preset: str

@@ -22,7 +22,7 @@ class Rendering:
     """A picture with what it took to make it.
 
     ``image`` is in 0..1: RGB, RGB with alpha, grey, or as many planes as the network takes. ``score`` is the
-    objective's value for exactly this picture (over mid-grey where it has alpha), ``curve`` its value for the
+    objective's value for exactly this picture (over mid-grey where it has alpha; in the precision of the recipe), ``curve`` its value for the
     transformed picture at each step, NaN for steps that were not needed. ``status`` is "" or "dead" (no gradient
     reached the picture in the first steps, or the objective never stirred) or "failed" (it diverged): then ``image`` is
     plain grey, since a picture is never invented, and ``reason`` says more.
@@ -40,7 +40,10 @@ class Rendering:
 
     @property
     def settings(self) -> dict[str, object]:
-        """What makes this picture again, as plain values."""
+        """What makes this picture again, as plain values.
+
+        Of a target, a vector or a function only the name is kept, and nothing of pictures that were made together.
+        """
         score = self.score if math.isfinite(self.score) else None  # JSON knows no NaN
         about = {"objective": self.objective, "network": self.network, "seed": self.seed, "score": score}
         return about | {"status": self.status} | self.recipe.settings

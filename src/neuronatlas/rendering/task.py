@@ -20,6 +20,9 @@ MOMENTUM = 0.7
 ATTEMPTS = 3
 """How often a picture that diverges is tried, each time at a quarter of the learning rate."""
 
+EVERY = 8
+"""How often, in steps, a picture that is being made is shown to who watches."""
+
 
 @dataclass(frozen=True)
 class Job:

@@ -18,10 +18,7 @@ from neuronatlas.images.alpha import Alpha
 from neuronatlas.images.transforms import Composite, LucidChain, Part
 from neuronatlas.networks.base import Network
 from neuronatlas.objectives import Objective as Single
-from neuronatlas.rendering import Frame, Rendering
-
-EVERY = 8
-"""How often, in steps, a rendering shows how far it is."""
+from neuronatlas.rendering import EVERY, Frame, Rendering
 
 SHOWING = {"verbose": False, "show_image": False, "show_inline": False, "save_image": False, "preprocess": True}
 """Lucent's switches, and what each must be: nothing is shown or saved, and a network normalises by itself."""
