@@ -130,8 +130,8 @@ class Loop:
             (length - (whole - 2 * self.recipe.margin))
             for length, whole in zip(moved.shape[2:], self.size, strict=True)
         ]
-        if not all(0 <= margin <= 2 * self.recipe.margin for margin in margins):
-            return moved  # the transform made another size of them
+        if not any(margins) or not all(0 <= margin <= 2 * self.recipe.margin for margin in margins):
+            return moved  # nothing to cut away, or the transform made another size of them
         (top, height), (left, width) = (
             (margin // 2, length - margin) for margin, length in zip(margins, moved.shape[2:], strict=True)
         )
