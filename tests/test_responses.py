@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
+from neuronatlas import responses
 from neuronatlas.errors import UnknownName, WrongInput
 from neuronatlas.networks import base
 from neuronatlas.networks.torch import TorchNetwork
 from neuronatlas.responses import BATCH, pixels, record
 from neuronatlas.stimuli import Stimulus, StimulusSet
+from neuronatlas.units import Unit
 from tests.networks import models
 
 
@@ -140,3 +144,140 @@ def test_wrong_input_has_one_clear_line() -> None:
         record(network, noise(1), layers=["9"])
     with pytest.raises(UnknownName, match="no reduction 'median': did you mean 'mean'"):
         record(network, noise(1), reduce="median")
+
+
+class Mixed(nn.Module):
+    """A convolution, tokens made of its map, and a dense layer on their mean."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, stride=2)
+        self.tokens = nn.Linear(4, 5)
+        self.dense = nn.Linear(5, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.dense(self.tokens(self.conv(x).flatten(2).transpose(1, 2)).mean(1))
+
+
+@pytest.fixture
+def mixed() -> TorchNetwork:
+    return models.wrap(models.seeded(Mixed()), (9, 13))
+
+
+def outputs(network: TorchNetwork, stimuli: StimulusSet) -> dict[str, np.ndarray]:
+    """What the three layers of `Mixed` give, written out: (n, 4, 4, 6), (n, 24, 5) and (n, 2)."""
+    conv, tokens, dense = network.module.conv, network.module.tokens, network.module.dense
+    with torch.no_grad():
+        shown = torch.from_numpy(pixels(network, stimuli)).permute(0, 3, 1, 2) / 255
+        maps = conv(shown)
+        rows = tokens(torch.stack([maps[:, :, place // 6, place % 6] for place in range(24)], dim=1))
+        return {"conv": maps.numpy(), "tokens": rows.numpy(), "dense": dense(rows.mean(1)).numpy()}
+
+
+def test_every_position_is_a_neuron_of_its_own(mixed: TorchNetwork) -> None:
+    found = record(mixed, noise(3), reduce="none")
+    expected = outputs(mixed, noise(3))
+    assert len(found.units) == 4 * 24 + 24 * 5 + 2
+    for column, unit in enumerate(found.units):
+        output = expected[unit.layer][:, unit.index] if unit.layer != "tokens" else expected["tokens"][:, :, unit.index]
+        if unit.layer == "conv":
+            assert unit.position is not None
+            output = output[:, unit.position[0], unit.position[1]]
+            assert mixed.check(unit) == unit
+        elif unit.layer == "tokens":
+            assert unit.position is not None
+            assert unit.position[0] == 0
+            output = output[:, unit.position[1]]
+        else:
+            assert unit.position is None
+        np.testing.assert_allclose(found.values[:, column], output, rtol=1e-5, atol=1e-6)
+    assert len(set(found.units)) == len(found.units)
+    assert [str(unit) for unit in found.units[5:8]] == ["conv:0@0,5", "conv:0@1,0", "conv:0@1,1"]
+
+
+def test_one_position_is_that_column_of_all(mixed: TorchNetwork) -> None:
+    every = record(mixed, noise(3), reduce="none")
+    one = record(mixed, noise(3), reduce=(0, 4))
+    assert len(one.units) == 4 + 5 + 2
+    columns = [every.units.index(unit) for unit in one.units]
+    np.testing.assert_array_equal(one.values, every.values[:, columns])
+    lower = record(mixed, noise(3), layers=["conv", "dense"], reduce=(3, 5))
+    np.testing.assert_array_equal(lower.values[:, 2], every.values[:, every.units.index(Unit("conv", 2, (3, 5)))])
+
+
+@pytest.mark.parametrize(
+    ("place", "layer"), [((0, 6), "conv"), ((4, 0), "conv"), ((-1, 0), "conv"), ((1, 0), "tokens")]
+)
+def test_a_position_outside_a_map_is_refused(mixed: TorchNetwork, place: tuple[int, int], layer: str) -> None:
+    with pytest.raises(WrongInput, match=f"lies outside the map of layer '{layer}', (4 x 6|1 x 24) positions"):
+        record(mixed, noise(1), layers=[layer], reduce=place)
+    with pytest.raises(WrongInput, match="lies outside a map of"):
+        mixed.respond(pixels(mixed, noise(1)), [layer], reduce=place)
+
+
+def test_a_table_too_large_is_refused_before_any_work(mixed: TorchNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(responses, "free_memory", lambda: 5230)
+    with pytest.raises(WrongInput, match=r"3 stimuli x 218 units would take 0\.0 GB, more than 50% of the 0\.0 GB"):
+        record(mixed, noise(3), reduce="none", progress=lambda done, total: pytest.fail("it began"))
+    monkeypatch.setattr(responses, "free_memory", lambda: 5232)
+    assert record(mixed, noise(3), reduce="none").values.nbytes == 2616
+
+
+def test_the_free_memory_is_known_and_some() -> None:
+    free = responses.free_memory()
+    assert free is None or 2**20 < free < 2**50
+
+
+@pytest.mark.parametrize("size", [(9, 13), (13, 13)])
+def test_an_array_is_shown_as_it_is(size: tuple[int, int]) -> None:
+    network = models.wrap(models.plain(), size)
+    named = record(network, noise(3))
+    shown = pixels(network, noise(3))
+    share = shown.astype(np.float32) / 255
+    for array in (shown, share, share.astype(np.float64), share.transpose(0, 3, 1, 2)):
+        found = record(network, array)
+        np.testing.assert_allclose(found.values, named.values, rtol=1e-5, atol=1e-6)
+        assert (found.stimuli, found.labels) == (("0", "1", "2"), ("", "", ""))
+
+
+def test_an_array_that_does_not_fit_is_refused() -> None:
+    network = models.wrap(models.plain(), (9, 13))
+    shown = pixels(network, noise(2))
+    with pytest.raises(
+        WrongInput, match=r"stimuli of shape \(2, 3, 9, 13\) and type uint8 do not fit.*\(n, 9, 13, 3\)"
+    ):
+        record(network, shown.transpose(0, 3, 1, 2))
+    with pytest.raises(WrongInput, match="do not fit the network"):
+        record(network, shown[:, :8])
+    shown[0, 0, 0] = 0, 255, 0
+    with pytest.raises(WrongInput, match=r"numbers from 0 to 255: give uint8, or float in 0\.\.1"):
+        record(network, shown.astype(np.float32))
+    with pytest.raises(WrongInput, match="stimuli is empty"):
+        record(network, shown[:0])
+
+
+def test_what_is_not_finite_in_an_array_reaches_the_table() -> None:
+    network = models.wrap(models.plain(), 16)
+    shown = pixels(network, noise(2)) / np.float32(255)
+    shown[1, 3, 3, 0] = np.nan
+    found = record(network, shown, layers=["0"])
+    assert np.isfinite(found.values[0]).all()
+    assert np.isnan(found.values[1]).all()
+
+
+def test_a_folder_is_read_with_its_classes(tmp_path: Path) -> None:
+    for name in ("cats/a.png", "dogs/b.png", "c.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(noise(1).items[0].draw(20)).save(tmp_path / name)
+    network = models.wrap(models.plain(), 20)
+    for place in (tmp_path, str(tmp_path)):
+        found = record(network, place, layers=["3"], reduce="max")
+        assert dict(zip(found.stimuli, found.labels, strict=True)) == {
+            "c.png": "",
+            "cats/a.png": "cats",
+            "dogs/b.png": "dogs",
+        }
+    expected = record(network, noise(1), layers=["3"], reduce="max").values
+    np.testing.assert_allclose(found.values, np.repeat(expected, 3, axis=0), rtol=1e-4, atol=1e-6)
+    with pytest.raises(WrongInput, match="is not a folder"):
+        record(network, tmp_path / "birds")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from neuronatlas.errors import UnknownName, WrongInput
+from neuronatlas.errors import AtlasDamaged, UnknownName, WrongInput
 from neuronatlas.table import Responses
 from neuronatlas.units import Unit
 
@@ -41,3 +43,48 @@ def test_names_that_do_not_fit_are_refused(shape: tuple[int, int], labels: int) 
 
 def test_it_says_its_size(table: Responses) -> None:
     assert repr(table) == "Responses(4 stimuli x 3 units)"
+
+
+def test_merging_puts_the_units_of_the_same_stimuli_side_by_side(table: Responses) -> None:
+    first, second = table.select(units=[2, 0]), table.select(units=[1])
+    whole = Responses.merge([first, second])
+    assert whole.values.tolist() == table.values[:, [2, 0, 1]].tolist()
+    assert whole.units == (UNITS[2], UNITS[0], UNITS[1])
+    assert (whole.stimuli, whole.labels) == (table.stimuli, table.labels)
+
+
+def test_tables_that_do_not_belong_together_are_not_merged(table: Responses) -> None:
+    with pytest.raises(WrongInput, match=r"tables\[1\] is not of the same stimuli"):
+        Responses.merge([table.select(units=[0]), table.select(units=[1], stimuli=[1, 0, 2, 3])])
+    with pytest.raises(WrongInput, match="tables hold unit a:1 2 times"):
+        Responses.merge([table, table.select(units=[1])])
+    with pytest.raises(WrongInput, match="tables is empty"):
+        Responses.merge([])
+
+
+def test_what_is_saved_is_loaded_to_the_last_bit(tmp_path: Path) -> None:
+    values = np.array([[np.nan, np.inf], [-0.0, 1e-40]], np.float32)
+    units = (Unit("a:b/c", 0, (3, 4)), Unit("é", 7))
+    Responses(values.T.copy().T, units, ("x,\n", "😀"), ("", "ü")).save(tmp_path / "table")
+    found = Responses.load(tmp_path / "table")
+    assert found.values.tobytes() == values.tobytes()
+    assert (found.units, found.stimuli, found.labels) == (units, ("x,\n", "😀"), ("", "ü"))
+    assert [file.name for file in tmp_path.iterdir()] == ["table"]
+
+
+def test_a_file_that_was_altered_is_not_believed(table: Responses, tmp_path: Path) -> None:
+    table.save(tmp_path / "table")
+    content = (tmp_path / "table").read_bytes()
+    place = content.index(b'"stimuli"')
+    for wrong in (
+        content[:-1] + bytes([content[-1] ^ 1]),
+        content[:place] + content[place:].replace(b"q", b"z", 1),
+        content[:-4],
+        b"",
+        b"not safetensors at all",
+    ):
+        (tmp_path / "wrong").write_bytes(wrong)
+        with pytest.raises(AtlasDamaged, match="wrong"):
+            Responses.load(tmp_path / "wrong")
+    with pytest.raises(WrongInput, match="is no file: give one that"):
+        Responses.load(tmp_path / "missing")

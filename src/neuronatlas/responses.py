@@ -2,45 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
-from neuronatlas.errors import WrongInput
-from neuronatlas.networks.base import Network
-from neuronatlas.stimuli import Stimulus, StimulusSet
+from neuronatlas.errors import UnknownName, WrongInput
+from neuronatlas.networks.base import REDUCTIONS, Layer, Network, Reduction
+from neuronatlas.stimuli import Stimulus, StimulusSet, folder
 from neuronatlas.table import Responses
 from neuronatlas.units import Unit
 
 BATCH = 32
+"""Stimuli that are drawn at once."""
+SHARE = 0.5
+"""Of the memory that is free, as much as a table of responses may take."""
+
+Stimuli = StimulusSet | str | os.PathLike[str] | UInt8[np.ndarray, "n h w c"] | Float[np.ndarray, "n _ _ _"]
 
 
 def record(
     network: Network,
-    stimuli: StimulusSet,
+    stimuli: Stimuli,
     *,
     layers: Iterable[str] | None = None,
-    reduce: str = "mean",
+    reduce: Reduction = "mean",
     progress: Callable[[int, int], None] | None = None,
 ) -> Responses:
     """The responses of every unit of ``layers`` (default: all) to every stimulus.
 
-    ``reduce`` is "mean" or "max" over positions. ``progress`` is told how many of how many stimuli are done.
+    ``stimuli`` is a set of them, a folder of pictures (a sub-folder is a class), or an array of the network's input
+    size: uint8 of shape (n, height, width, channels), or float in 0..1 of that shape or (n, channels, height, width),
+    the former where both fit. The stimuli of an array are named by their numbers.
+
+    ``reduce`` is "mean" or "max" over positions; a position (row, column), counted from 0; or "none": every position is
+    a neuron of its own. With the last two a unit of a map carries its position, a token that of a map of one row; a
+    unit of a dense layer is itself. ``progress`` is told how many of how many stimuli are done. Responses that are not
+    finite stand in the table as they are.
+
+    Raises `WrongInput`, before anything is computed, where the table would take more than `SHARE` of the free memory.
     """
     names = list(network.layers if layers is None else layers)
-    units = tuple(Unit(name, index) for name in names for index in range(network.layer(name).units))
-    if not len(stimuli):
+    sources = [network.layer(name) for name in names]
+    shown: StimulusSet | np.ndarray
+    if isinstance(stimuli, np.ndarray):
+        shown = _channels_last(network, stimuli)
+        titles, labels = tuple(str(number) for number in range(len(shown))), ("",) * len(shown)
+    else:
+        shown = stimuli if isinstance(stimuli, StimulusSet) else folder(Path(stimuli))
+        titles, labels = tuple(item.name for item in shown), tuple(item.label for item in shown)
+    if not len(shown):
         message = "stimuli is empty: give at least one picture"
         raise WrongInput(message)
-    values = np.empty((len(stimuli), len(units)), np.float32)
-    for start in range(0, len(stimuli), BATCH):
-        part = stimuli.items[start : start + BATCH]
-        found = network.respond(pixels(network, part), names, reduce=reduce)
-        values[start : start + len(part)] = np.concatenate([found[name] for name in names], axis=1)
+    counts = [sum(1 for _ in places(layer, reduce)) * layer.units for layer in sources]
+    _check_memory(len(shown), sum(counts), reduce)
+    values = np.empty((len(shown), sum(counts)), np.float32)
+    for start in range(0, len(shown), BATCH):
+        stop = min(start + BATCH, len(shown))
+        part = shown[start:stop] if isinstance(shown, np.ndarray) else pixels(network, shown.items[start:stop])
+        found = network.respond(part, names, reduce=reduce)
+        column = 0
+        for name, count in zip(names, counts, strict=True):
+            values[start:stop, column : column + count] = found[name]
+            column += count
         if progress is not None:
-            progress(start + len(part), len(stimuli))
-    return Responses(values, units, tuple(item.name for item in stimuli), tuple(item.label for item in stimuli))
+            progress(stop, len(shown))
+    units = tuple(unit for layer in sources for unit in units_of(layer, reduce))
+    return Responses(values, units, titles, labels)
+
+
+def units_of(layer: Layer, reduce: Reduction = "mean") -> Iterator[Unit]:
+    """The units that a layer's columns stand for, in the order of `networks.base.pool`."""
+    for index in range(layer.units):
+        for place in places(layer, reduce):
+            yield Unit(layer.name, index, place)
+
+
+def places(layer: Layer, reduce: Reduction) -> Iterator[tuple[int, int] | None]:
+    """The positions at which each unit of a layer is read; None where it is reduced over all, or has but one."""
+    if isinstance(reduce, str) and reduce not in REDUCTIONS:
+        raise UnknownName("reduction", reduce, REDUCTIONS)
+    height, width = layer.shape[1:] if len(layer.shape) == 3 else (1, layer.shape[0])
+    if reduce in ("mean", "max") or len(layer.shape) == 1:
+        yield None
+    elif isinstance(reduce, tuple):
+        if not (0 <= reduce[0] < height and 0 <= reduce[1] < width):
+            message = f"reduce (={reduce}) lies outside the map of layer {layer.name!r}, {height} x {width} positions"
+            raise WrongInput(message)
+        yield reduce
+    else:
+        yield from ((row, column) for row in range(height) for column in range(width))
 
 
 def pixels(network: Network, stimuli: Iterable[Stimulus]) -> UInt8[np.ndarray, "n h w 3"]:
@@ -50,3 +103,47 @@ def pixels(network: Network, stimuli: Iterable[Stimulus]) -> UInt8[np.ndarray, "
     top, left = (side - height) // 2, (side - width) // 2
     drawn = [item.draw(side)[top : top + height, left : left + width] for item in stimuli]
     return np.stack(drawn)
+
+
+def free_memory() -> int | None:
+    """The bytes that a process may still take without swapping; None where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    known = {name: amount for name, _, amount in (line.partition(":") for line in lines)}
+    return int(known["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in known else None
+
+
+def _channels_last(
+    network: Network, pictures: UInt8[np.ndarray, "n _ _ _"] | Float[np.ndarray, "n _ _ _"]
+) -> UInt8[np.ndarray, "n h w c"] | Float[np.ndarray, "n h w c"]:
+    """Pictures of an array as (n, height, width, channels)."""
+    size, channels = network.input.size, network.input.channels
+    if pictures.shape[1:] == (*size, channels):
+        found = pictures
+    elif pictures.shape[1:] == (channels, *size) and pictures.dtype != np.uint8:
+        found = pictures.transpose(0, 2, 3, 1)
+    else:
+        message = (
+            f"stimuli of shape {pictures.shape} and type {pictures.dtype} do not fit the network: give uint8 or float of "
+            f"shape (n, {size[0]}, {size[1]}, {channels}), or float of shape (n, {channels}, {size[0]}, {size[1]})"
+        )
+        raise WrongInput(message)
+    known = found[np.isfinite(found)] if found.dtype != np.uint8 else found[:0]
+    if known.size and (known.min() < 0 or known.max() > 1):
+        message = f"stimuli hold numbers from {known.min():g} to {known.max():g}: give uint8, or float in 0..1"
+        raise WrongInput(message)
+    return found
+
+
+def _check_memory(stimuli: int, units: int, reduce: Reduction) -> None:
+    """Refuse a table that would not leave enough memory to work with it."""
+    needed, free = 4 * stimuli * units, free_memory()
+    if free is not None and needed > SHARE * free:
+        advice = 'reduce="mean", ' if reduce == "none" else ""
+        message = (
+            f"a table of {stimuli} stimuli x {units} units would take {needed / 1e9:.1f} GB, more than {SHARE:.0%} of the "
+            f"{free / 1e9:.1f} GB that are free: choose {advice}fewer layers or fewer stimuli"
+        )
+        raise WrongInput(message)

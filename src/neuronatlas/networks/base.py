@@ -20,6 +20,9 @@ from neuronatlas.errors import UnknownName, WrongInput
 from neuronatlas.units import Unit
 
 Capture = Callable[[Tensor], dict[str, Tensor]]
+Reduction = str | tuple[int, int]
+
+REDUCTIONS = ("mean", "max", "none")
 
 ROOM = 1 << 26
 """Numbers that the layers asked for may hold at once while responses are taken: 256 MB, whatever the network."""
@@ -152,9 +155,13 @@ class Network(ABC):
         return unit
 
     def respond(
-        self, pictures: UInt8[np.ndarray, "n h w 3"], layers: Iterable[str], *, reduce: str = "mean"
+        self,
+        pictures: UInt8[np.ndarray, "n h w c"] | Float[np.ndarray, "n h w c"],
+        layers: Iterable[str],
+        *,
+        reduce: Reduction = "mean",
     ) -> dict[str, Float[np.ndarray, "n units"]]:
-        """The responses of every unit of ``layers`` to uint8 RGB pictures: spatial ``mean`` or ``max``.
+        """The responses of every unit of ``layers`` to pictures, uint8 or in 0..1; see `pool` for ``reduce``.
 
         As many pictures go through at once as `ROOM` allows.
         """
@@ -162,9 +169,10 @@ class Network(ABC):
         size = sum(math.prod(self.layer(name).shape) for name in names)
         most = max(1, ROOM // max(1, size))
         found: dict[str, list[np.ndarray]] = {name: [] for name in names}
+        scale = 255 if pictures.dtype == np.uint8 else 1
         with torch.no_grad(), self.capture(names) as run:
             for start in range(0, len(pictures), most):
-                part = pictures[start : start + most].astype(np.float32) / 255
+                part = pictures[start : start + most].astype(np.float32) / scale
                 for name, output in run(
                     torch.from_numpy(part).permute(0, 3, 1, 2).contiguous().to(self.device)
                 ).items():
@@ -172,11 +180,24 @@ class Network(ABC):
         return {name: np.concatenate(values) for name, values in found.items()}
 
 
-def pool(output: Tensor, *, reduce: str = "mean") -> Float[Tensor, "n units"]:
-    """One number a picture and unit from a layer's output of shape (n, units[, h, w]) or (n, positions, units)."""
-    if reduce not in ("mean", "max"):
-        raise UnknownName("reduction", reduce, ["mean", "max"])
+def pool(output: Tensor, *, reduce: Reduction = "mean") -> Float[Tensor, "n units"]:
+    """One number a picture and unit from a layer's output of shape (n, units[, h, w]) or (n, positions, units).
+
+    ``reduce`` is "mean" or "max" over the positions; one position (row, column), counted from 0; or "none": every
+    position is a unit of its own, the positions of the first unit first, row by row. Tokens are a map of one row. A dense
+    layer has one number a unit whatever ``reduce``.
+    """
+    if isinstance(reduce, str) and reduce not in REDUCTIONS:
+        raise UnknownName("reduction", reduce, REDUCTIONS)
     if output.ndim == 2:
         return output
-    axes = (1,) if output.ndim == 3 else tuple(range(2, output.ndim))
-    return output.mean(axes) if reduce == "mean" else output.amax(axes)
+    maps = output.transpose(1, 2)[:, :, None] if output.ndim == 3 else output
+    if isinstance(reduce, tuple):
+        row, column = reduce
+        if not (0 <= row < maps.shape[2] and 0 <= column < maps.shape[3]):
+            message = f"reduce (={reduce}) lies outside a map of {maps.shape[2]} x {maps.shape[3]} positions"
+            raise WrongInput(message)
+        return maps[:, :, row, column]
+    if reduce == "none":
+        return maps.flatten(1)
+    return maps.mean((2, 3)) if reduce == "mean" else maps.amax((2, 3))
