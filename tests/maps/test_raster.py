@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.reference import raster as masking
 from tests.reference import response_map as reference
 
-from neuronatlas.errors import UnknownName
-from neuronatlas.maps.raster import METHODS, Raster
+from neuronatlas.errors import UnknownName, WrongInput
+from neuronatlas.maps.raster import MASKS, METHODS, Raster
 
 RESOLUTION = 101
 
@@ -98,3 +99,59 @@ def test_a_missing_value_blanks_its_own_pixels_only(rng: np.random.Generator) ->
 def test_an_unknown_method_is_named() -> None:
     with pytest.raises(UnknownName, match="no method 'cubic': there are nearest, linear"):
         Raster(np.zeros((1, 2)), 4).draw(np.zeros(1), "cubic")
+
+
+def test_near_blanks_what_is_far_from_every_unit(rng: np.random.Generator) -> None:
+    crowds = np.concatenate([rng.normal(centre, 0.08, (40, 2)) for centre in (-0.6, 0.5)])
+    lonely = np.array([[-0.9, 0.9]])
+    assert np.nanmean(masking.near(crowds, 41)) < 0.5
+    for positions in (np.concatenate([crowds, lonely]), rng.uniform(-1, 1, (60, 2)), lonely.repeat(3, axis=0)):
+        expected = masking.near(positions, 41)
+        known = ~np.isnan(expected)
+        for method in METHODS:
+            picture = Raster(positions, 41, "near").draw(np.ones(len(positions)), method)
+            assert np.array_equal(~np.isnan(picture[known]), expected[known] == 1)
+        assert np.nanmean(expected) > 0
+
+
+def test_near_gives_a_lonely_unit_a_small_field_and_random_ones_nearly_everything(rng: np.random.Generator) -> None:
+    uniform = rng.uniform(-1, 1, (3000, 2))
+    assert np.isnan(Raster(uniform, 200, "near").draw(np.ones(3000))).mean() < 0.005
+    lonely = np.concatenate([rng.uniform(-1, 0, (3000, 2)), [[0.8, 0.8]]])
+    labels = Raster(lonely, 200, "near").labels
+    assert 0 < (labels == 3000).sum() < 0.01 * labels.size
+    assert (Raster(lonely, 200, "none").labels == 3000).mean() > 0.15
+
+
+def test_none_blanks_nothing_and_agrees_inside_the_hull(positions: np.ndarray, rng: np.random.Generator) -> None:
+    values = rng.uniform(size=len(positions))
+    for method in METHODS:
+        hull, none = (Raster(positions, RESOLUTION, mask).draw(values, method) for mask in ("hull", "none"))
+        inside = ~np.isnan(hull)
+        assert not np.isnan(none).any()
+        assert np.array_equal(none[inside], hull[inside])
+        nearest = Raster(positions, RESOLUTION, "none").draw(values, "nearest")
+        assert np.array_equal(none[~inside], nearest[~inside])
+
+
+@pytest.mark.parametrize("mask", MASKS)
+def test_labels_say_which_unit_a_pixel_shows(positions: np.ndarray, mask: str) -> None:
+    raster = Raster(positions, RESOLUTION, mask)
+    picture = raster.draw(np.arange(len(positions), dtype=np.float64), "nearest")
+    assert np.array_equal(np.where(np.isnan(picture), -1, picture), raster.labels)
+
+
+@pytest.mark.parametrize("mask", MASKS)
+def test_one_unit_can_be_drawn(mask: str) -> None:
+    picture = Raster(np.zeros((1, 2)), 5, mask).draw(np.array([3.0]), "linear")
+    assert np.array_equal(picture, np.full((5, 5), 3.0))
+
+
+def test_wrong_input_is_named() -> None:
+    with pytest.raises(UnknownName, match="no mask 'alpha': there are hull, near, none"):
+        Raster(np.zeros((1, 2)), 4, "alpha")
+    with pytest.raises(WrongInput, match="resolution 1 must be at least 2"):
+        Raster(np.zeros((1, 2)), 1)
+    for places in (np.zeros((0, 2)), np.array([[0.0, np.nan]])):
+        with pytest.raises(WrongInput, match=f"positions of {len(places)} units must hold one or more places"):
+            Raster(places, 4)

@@ -1,13 +1,27 @@
-"""The usual range of each unit, on which its responses become a number from 0 to 1."""
+"""Scales on which responses of different units can be compared.
+
+From 0 to 1 over each unit's usual range; in standard deviations of the unit's own responses from their mean; and the
+difference between two sets of stimuli as an effect size. Each picture says which by its `LEGENDS`.
+"""
 
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Int64
 
-from neuronatlas.errors import UnknownName
+from neuronatlas.errors import UnknownName, WrongInput
 
 SCALES = {"percentile": (1.0, 99.0), "minmax": (0.0, 100.0)}
+DEVIATION = "deviation"
+LEGENDS = {
+    "percentile": "response of each unit, 1st to 99th percentile = 0 to 1",
+    "minmax": "response of each unit, least to most = 0 to 1",
+    DEVIATION: "response of each unit from its mean, in its standard deviations",
+    "effect": "difference of the means in pooled standard deviations (Cohen's d)",
+    "difference": "difference of the means in standard deviations of each unit",
+}
+_COLUMNS = 4096
+"""Units looked at together: bounds the float64 copy of a large table."""
 
 
 def usual_range(
@@ -56,3 +70,83 @@ def mean_of_known(values: Float64[np.ndarray, "stimuli units"]) -> Float64[np.nd
     known = ~np.isnan(values)
     count = known.sum(axis=0)
     return np.where(count > 0, np.where(known, values, 0.0).sum(axis=0) / np.maximum(count, 1), np.nan)
+
+
+def usual_level(
+    values: Float[np.ndarray, "stimuli units"],
+) -> tuple[Float64[np.ndarray, " units"], Float64[np.ndarray, " units"]]:
+    """The mean and the standard deviation (over n - 1) of each unit's finite responses.
+
+    The mean is NaN for a unit without any; the deviation is NaN for a unit with fewer than two, or all equal.
+    """
+    mean, deviation = np.full((2, values.shape[1]), np.nan)
+    for start in range(0, values.shape[1], _COLUMNS):
+        part = slice(start, start + _COLUMNS)
+        mean[part], squares, count = _moments(values[:, part])
+        deviation[part] = np.sqrt(squares / np.maximum(count - 1, 1))
+    return mean, np.where(deviation > 0, deviation, np.nan)
+
+
+def onto_deviations(
+    values: Float64[np.ndarray, "stimuli units"],
+    mean: Float64[np.ndarray, " units"],
+    deviation: Float64[np.ndarray, " units"],
+) -> Float64[np.ndarray, "stimuli units"]:
+    """How many standard deviations each value lies above its unit's mean; NaN where not finite, or without one."""
+    return (np.where(np.isfinite(values), values, np.nan) - mean) / deviation
+
+
+def effect_sizes(
+    first: Float[np.ndarray, "first units"], second: Float[np.ndarray, "second units"]
+) -> Float64[np.ndarray, " units"]:
+    """Cohen's d of each unit: the mean response to the ``first`` stimuli less that to the ``second``, in pooled deviations.
+
+    The pooled variance is that of both sets around their own means, over n1 + n2 - 2 (Cohen 1988, section 2.5). Responses
+    that are not finite count for nothing. NaN where a set has none, or neither set varies.
+    """
+    sizes = np.full(first.shape[1], np.nan)
+    for start in range(0, first.shape[1], _COLUMNS):
+        part = slice(start, start + _COLUMNS)
+        (mean, squares, count), (other, more, others) = _moments(first[:, part]), _moments(second[:, part])
+        pooled = np.sqrt((squares + more) / np.maximum(count + others - 2, 1))
+        sizes[part] = (mean - other) / np.where(pooled > 0, pooled, np.nan)
+    return sizes
+
+
+def mean_differences(
+    first: Float[np.ndarray, "first units"],
+    second: Float[np.ndarray, "second units"],
+    deviation: Float64[np.ndarray, " units"],
+) -> Float64[np.ndarray, " units"]:
+    """The mean response to the ``first`` stimuli less that to the ``second``, in these deviations (see `usual_level`)."""
+    return (usual_level(first)[0] - usual_level(second)[0]) / deviation
+
+
+def symmetric_limit(*drawn: Float64[np.ndarray, "..."], percentile: float = 99.0) -> float:
+    """The number at which a diverging scale ends either way: this percentile of the absolute values of all that is drawn.
+
+    Where more than that share is 0, the largest absolute value; 1 where nothing is drawn but zeros.
+    """
+    if not 0 < percentile <= 100:
+        message = f"percentile {percentile} must be above 0 and at most 100: 99 is usual"
+        raise WrongInput(message)
+    sizes = np.abs(np.concatenate([np.ravel(each) for each in drawn]) if drawn else np.zeros(0))
+    sizes = sizes[np.isfinite(sizes)]
+    if not sizes.any():
+        return 1.0
+    return float(np.percentile(sizes, percentile)) or float(sizes.max())
+
+
+def _moments(
+    values: Float[np.ndarray, "stimuli units"],
+) -> tuple[Float64[np.ndarray, " units"], Float64[np.ndarray, " units"], Int64[np.ndarray, " units"]]:
+    """Of each column's finite numbers the mean (NaN without any), the squares around it (0 if all equal), the count."""
+    table = values.astype(np.float64)
+    finite = np.isfinite(table)
+    count = finite.sum(axis=0)
+    table[~finite] = 0.0
+    mean = np.where(count > 0, table.sum(axis=0) / np.maximum(count, 1), np.nan)
+    squares = (np.where(finite, table - mean, 0.0) ** 2).sum(axis=0)
+    least = np.where(finite, table, np.inf).min(axis=0, initial=np.inf)
+    most = np.where(finite, table, -np.inf).max(axis=0, initial=-np.inf)
+    return mean, np.where(least < most, squares, 0.0), count  # a rounded mean must not make a constant vary
