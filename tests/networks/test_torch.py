@@ -315,3 +315,31 @@ def test_waking_looks_over_the_positions_of_tokens() -> None:
 def _no_hook_survives() -> Iterator[None]:
     yield
     assert hooks_left(models.efficientnet().module) == 0
+
+
+class _Template(nn.Module):
+    """A part that gives the same one row whatever it is shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1, 8, 1, 1))
+
+    def forward(self, _: Tensor) -> Tensor:
+        return self.weight * 1.0
+
+
+class _WithTemplate(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.template = models.plain(), _Template()
+
+    def forward(self, images: Tensor) -> Tensor:
+        found = self.first(images)
+        return found * self.template(found)
+
+
+def test_a_layer_that_does_not_look_at_the_pictures_is_refused_when_there_are_several(pictures: np.ndarray) -> None:
+    network = models.wrap(_WithTemplate())
+    assert network.respond(pictures, ["first"])["first"].shape == (3, 8)
+    with pytest.raises(WrongInput, match=r"layer 'template' gives 1 rows for 3 pictures"):
+        network.respond(pictures, ["template"])

@@ -119,6 +119,7 @@ class TorchNetwork(Network):
         wanted = {self._table[2][self.layer(name).name]: name for name in layers}
         cut = self.cones.get(next(iter(wanted)), []) if units is not None and len(wanted) == 1 else []
         seen: dict[str, Tensor] = {}
+        given = 1
 
         def keep(seen_now: Seen) -> None:
             if seen_now.address in wanted and seen_now.output is not None:
@@ -133,6 +134,9 @@ class TorchNetwork(Network):
                         f"{self.layer(name).shape} for one of input_size: its units would not be the same"
                     )
                     raise WrongInput(message)
+                if len(output) != given:
+                    message = f"layer {name!r} gives {len(output)} rows for {given} pictures: it does not answer to each"
+                    raise WrongInput(message)
                 if units is not None and not cut:
                     output = output.index_select(axis, torch.tensor(units).to(output.device))
                 seen[name] = output.float() if self.dtype in _HALF else output
@@ -142,7 +146,9 @@ class TorchNetwork(Network):
         watches = {name: Watch(name, keep) for name in {address.split("#")[0] for address in wanted}}
 
         def run(images: Tensor) -> dict[str, Tensor]:
+            nonlocal given
             seen.clear()
+            given = len(images)
             if not wanted:
                 return {}
             for watch in watches.values():
