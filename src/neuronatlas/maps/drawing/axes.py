@@ -1,0 +1,262 @@
+"""A map on matplotlib Axes: pictures, points, how dense they lie, layers, and the names of a few units.
+
+Nothing opens and pyplot knows none of the figures. Everything spans -1..1 both ways, y upwards.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+
+from neuronatlas.errors import WrongInput
+from neuronatlas.maps.drawing.colouring import LAYER_COLOURS, OTHER_COLOUR, Colouring
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.collections import PathCollection
+    from matplotlib.colorbar import Colorbar
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+
+MILLIMETRES = 25.4
+"""In an inch."""
+MOST_NAMED = 24
+_LETTER_MM = 1.45
+"""Width of a letter of 8 points."""
+_LINE = 0.1
+"""Height of a line of names, where the map is 2 high."""
+_FINE = 500
+"""Pixels a side from which a line around pixels looks as if it followed their edges."""
+
+
+def new_figure(width_mm: float, height_mm: float) -> Figure:
+    """An empty figure of this size that belongs to whoever holds it."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width_mm / MILLIMETRES, height_mm / MILLIMETRES), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def new_axes(width_mm: float = 127.0, height_mm: float = 127.0) -> Axes:
+    """Empty Axes in a figure of their own."""
+    return new_figure(width_mm, height_mm).add_subplot()
+
+
+def draw_picture(ax: Axes, picture: Float64[np.ndarray, "side side"], colouring: Colouring) -> AxesImage:
+    """A picture of a `raster.Raster` or a `grid.Grid` over -1..1, each pixel a square.
+
+    (The outer pixels of a raster are centred on the edge of -1..1; here they are moved inwards by half a pixel.) On a scale
+    about 0 a thin grey line divides what is blank from what is near 0, since both are white.
+    """
+    image = ax.imshow(
+        picture,
+        cmap=colouring.colours,
+        vmin=colouring.low,
+        vmax=colouring.high,
+        origin="lower",
+        extent=(-1.0, 1.0, -1.0, 1.0),
+        aspect="equal",
+        interpolation="nearest",
+    )
+    if colouring.low == -colouring.high:
+        _outline(ax, np.isfinite(picture), OTHER_COLOUR, 0.5)
+    ax.set_axis_off()
+    return image
+
+
+def draw_points(
+    ax: Axes, positions: Float64[np.ndarray, "units 2"], values: Float64[np.ndarray, " units"], colouring: Colouring
+) -> PathCollection:
+    """A dot for each unit that has a finite value, the largest above; a unit without one is a small grey dot."""
+    known = np.isfinite(values)
+    order = np.argsort(np.where(known, np.abs(values), -1.0), kind="stable")[int((~known).sum()) :]
+    lost = positions[~known]
+    ax.scatter(
+        lost[:, 0], lost[:, 1], s=_dot(len(values)) / 4, c=OTHER_COLOUR, linewidths=0, rasterized=len(lost) > 5000
+    )
+    dots = ax.scatter(
+        positions[order, 0],
+        positions[order, 1],
+        c=values[order],
+        cmap=colouring.colours,
+        vmin=colouring.low,
+        vmax=colouring.high,
+        s=_dot(len(values)),
+        linewidths=0,
+        rasterized=len(values) > 5000,
+    )
+    _frame(ax)
+    return dots
+
+
+def draw_density(ax: Axes, positions: Float64[np.ndarray, "units 2"], cells: int = 40) -> AxesImage:
+    """How many units lie in each of ``cells`` x ``cells`` squares, blank where none; the legend is its own."""
+    if cells < 1:
+        message = f"cells {cells} must be at least 1 a side: 40 is usual"
+        raise WrongInput(message)
+    counts = np.histogram2d(positions[:, 1], positions[:, 0], bins=cells, range=[[-1, 1], [-1, 1]])[0]
+    picture = np.where(counts > 0, counts, np.nan)
+    colouring = Colouring(f"units in each of {cells} x {cells} squares", 0.0, max(counts.max(), 1.0), "Greys")
+    image = draw_picture(ax, picture, colouring)
+    add_legend(image, [ax], colouring, picture)
+    return image
+
+
+def layer_colours(layers: Sequence[str]) -> dict[str, str]:
+    """A colour for each layer, in the order in which they first occur; ``layers`` names that of each unit.
+
+    Only so many are coloured as can be told apart: of more than eight layers the eight with the most units, and all
+    others are grey.
+    """
+    counts = Counter(layers)
+    place = {layer: index for index, layer in enumerate(counts)}
+    largest = sorted(counts, key=lambda layer: (-counts[layer], place[layer]))[: len(LAYER_COLOURS)]
+    colours = iter(LAYER_COLOURS)
+    return {layer: next(colours) if layer in set(largest) else OTHER_COLOUR for layer in counts}
+
+
+def draw_layers(ax: Axes, positions: Float64[np.ndarray, "units 2"], layers: Sequence[str]) -> None:
+    """A dot for each unit in the colour of its layer, and a legend that names the layers and how many are grey."""
+    colours = layer_colours(layers)
+    paint = np.array([colours[layer] for layer in layers])
+    order = np.argsort(paint != OTHER_COLOUR, kind="stable")  # grey below
+    ax.scatter(
+        positions[order, 0],
+        positions[order, 1],
+        c=paint[order],
+        s=_dot(len(layers)),
+        linewidths=0,
+        rasterized=len(layers) > 5000,
+    )
+    _frame(ax)
+    _layer_legend(ax, colours, marker="o")
+
+
+def outline_layers(
+    ax: Axes, labels: Int64[np.ndarray, "side side"], layers: Sequence[str], only: Sequence[str] | None = None
+) -> None:
+    """Lines around where the nearest unit is of one layer, in the colour of the layer, over a picture drawn before.
+
+    ``labels``: `Raster.labels` or `Grid.labels` of that picture. ``only``: the layers to outline (default: all that have
+    a colour of their own).
+    """
+    colours = {layer: colour for layer, colour in layer_colours(layers).items() if only is None or layer in only}
+    number = np.array([*(list(dict.fromkeys(layers)).index(layer) for layer in layers), -1])
+    region = number[labels]
+    drawn = {}
+    for index, layer in enumerate(dict.fromkeys(layers)):
+        if layer in colours and (only is not None or colours[layer] != OTHER_COLOUR):
+            drawn[layer] = colours[layer]
+            _outline(ax, region == index, colours[layer], 1.2)
+    _layer_legend(ax, drawn, marker="")
+
+
+def name_units(ax: Axes, positions: Float64[np.ndarray, "units 2"], names: Mapping[int, str]) -> None:
+    """The names of a few units (by index), in the margins left and right of the map, a line from each to its unit.
+
+    Raises `WrongInput` for more than `MOST_NAMED`.
+    """
+    if len(names) > MOST_NAMED:
+        message = f"names holds {len(names)} units, more than the {MOST_NAMED} that can be read: choose a few"
+        raise WrongInput(message)
+    across = sorted(names, key=lambda unit: (positions[unit, 0], unit))
+    for side, mine in ((-1.0, across[: len(across) // 2]), (1.0, across[len(across) // 2 :])):
+        mine.sort(key=lambda unit: (positions[unit, 1], unit))
+        for unit, height in zip(mine, _spread(positions[mine, 1]), strict=True):
+            line = {"arrowstyle": "-", "color": "black", "linewidth": 0.6, "shrinkA": 1, "shrinkB": 0}
+            place = (1.06 * side, height)
+            align = "left" if side > 0 else "right"
+            ax.annotate(
+                names[unit],
+                (positions[unit, 0], positions[unit, 1]),
+                place,
+                ha=align,
+                va="center",
+                fontsize=7,
+                annotation_clip=False,
+                arrowprops=line,
+                parse_math=False,
+            )
+            ax.plot(*positions[unit], "o", markersize=3.5, markerfacecolor="none", markeredgecolor="black", mew=0.8)
+
+
+def add_legend(
+    shown: ScalarMappable, axes: Sequence[Axes], colouring: Colouring, *drawn: Float64[np.ndarray, "..."]
+) -> Colorbar:
+    """One colour bar for all these Axes of a figure; pointed where some of what is ``drawn`` lies beyond the scale."""
+    bar = axes[0].figure.colorbar(shown, ax=list(axes), shrink=0.8, aspect=25, extend=colouring.beyond(*drawn))
+    places = [ax.get_position() for ax in axes]
+    share = max(place.y1 for place in places) - min(place.y0 for place in places)
+    letters = int(share * axes[0].figure.get_figheight() * MILLIMETRES / _LETTER_MM)
+    bar.set_label("\n".join(textwrap.wrap(colouring.legend, max(letters, 16))), fontsize=8)
+    bar.ax.tick_params(labelsize=8)
+    return bar
+
+
+def _outline(ax: Axes, inside: Bool[np.ndarray, "side side"], colour: str, width: float) -> None:
+    """A line around pixels of a picture over -1..1."""
+    if not inside.any():
+        return
+    times = -(-_FINE // len(inside))
+    fine = np.pad(np.repeat(np.repeat(inside, times, axis=0), times, axis=1).astype(np.float64), 1)
+    step = 2.0 / (len(fine) - 2)
+    middles = -1.0 + step * (np.arange(len(fine)) - 0.5)
+    ax.contour(middles, middles, fine, levels=[0.5], colors=[colour], linewidths=width)
+    ax.set_xlim(-1.0 - step, 1.0 + step)
+    ax.set_ylim(-1.0 - step, 1.0 + step)
+
+
+def _frame(ax: Axes) -> None:
+    ax.set_aspect("equal")
+    ax.set_xlim(-1.03, 1.03)
+    ax.set_ylim(-1.03, 1.03)
+    ax.set_axis_off()
+
+
+def _dot(units: int) -> float:
+    """The area of a dot in square points: about half of an Axes of 4 inches is covered, within what can be seen."""
+    return float(np.clip(0.5 * (4 * 72) ** 2 / max(units, 1) / 4, 0.5, 40.0))
+
+
+def _spread(heights: Float64[np.ndarray, " names"]) -> Float64[np.ndarray, " names"]:
+    """Rising heights within -1..1, moved so that neighbours keep a line apart."""
+    gap = min(_LINE, 2.0 / max(len(heights) - 1, 1))
+    moved = heights.copy()
+    for index in range(1, len(moved)):
+        moved[index] = max(moved[index], moved[index - 1] + gap)
+    if len(moved) and moved[-1] > 1.0:
+        moved[-1] = 1.0
+        for index in range(len(moved) - 2, -1, -1):
+            moved[index] = min(moved[index], moved[index + 1] - gap)
+    return moved
+
+
+def _layer_legend(ax: Axes, colours: Mapping[str, str], *, marker: str) -> None:
+    """The names of the coloured layers below the Axes, and how many others there are."""
+    from matplotlib.lines import Line2D
+
+    named = {layer: colour for layer, colour in colours.items() if colour != OTHER_COLOUR}
+    entries = [
+        Line2D([], [], color=colour, marker=marker, linestyle="" if marker else "-", label=layer)
+        for layer, colour in named.items()
+    ]
+    others = len(colours) - len(named)
+    if others:
+        text = f"{others} other layer{'s' if others > 1 else ''}"
+        entries.append(Line2D([], [], color=OTHER_COLOUR, marker=marker, linestyle="" if marker else "-", label=text))
+    ax.legend(
+        handles=entries,
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0.0),
+        ncols=min(4, max(len(entries), 1)),
+        fontsize=7,
+        frameon=False,
+    )
