@@ -11,8 +11,8 @@ import pytest
 from tests.maps.conftest import table
 
 from neuronatlas.errors import WrongInput
-from neuronatlas.maps import LAYOUTS, Neighbours, ResponseMap, Responses, layout, nearest_neighbours, standardise
-from neuronatlas.maps.layout import canonical_order, into_square, neighbours_needed, pca, usable_perplexity
+from neuronatlas.maps import LAYOUTS, Neighbours, ResponseMap, Responses, nearest_neighbours, standardise
+from neuronatlas.maps.layouts import canonical_order, embedding, into_square, neighbours_needed, pca, usable_perplexity
 
 FINGERPRINT = """
 from tests.maps import test_layout
@@ -67,19 +67,19 @@ def test_the_map_is_the_same_bytes_however_sums_are_made(environment: dict[str, 
 
 
 def test_tsne_is_the_same_bytes_with_two_threads(varying: Responses, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout, "_EARLY_ITERATIONS", 20)
-    monkeypatch.setattr(layout, "_ITERATIONS", 20)  # threads wait long for each other where the machine is busy
+    monkeypatch.setattr(embedding, "EARLY_ITERATIONS", 20)
+    monkeypatch.setattr(embedding, "ITERATIONS", 20)  # threads wait long for each other where the machine is busy
     rows, near = neighbours_and_rows(varying.values)
     places = []
     for threads in (1, 2):
-        monkeypatch.setattr(layout, "_threads", lambda units, threads=threads: threads)
+        monkeypatch.setattr(embedding, "threads", lambda units, threads=threads: threads)
         places.append(LAYOUTS["tsne"](rows, near, seed=0, perplexity=5.0))
     assert places[0].tobytes() == places[1].tobytes()
 
 
 def test_threads_come_with_the_number_of_units(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(4)), raising=False)
-    assert [layout._threads(units) for units in (8, 1999, 2000, 3500, 10**6)] == [1, 1, 2, 3, 4]
+    assert [embedding.threads(units) for units in (8, 1999, 2000, 3500, 10**6)] == [1, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("name", LAYOUTS)

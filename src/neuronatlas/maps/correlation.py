@@ -1,8 +1,8 @@
 """Which units respond alike: Pearson or Spearman correlation, and each unit's most correlated units.
 
 Correlated units are neighbours in standardised response space, so the matrix of all pairs is never held: its rows are
-made block by block, and only the best of each are kept. Correlations are products in float64, rounded, so that they
-are the same bytes whatever the number of threads.
+made block by block, and only the best of each are kept; how is told in `search`. Correlations are products in float64,
+rounded, so that they are the same bytes whatever the number of threads.
 """
 
 from __future__ import annotations
@@ -13,17 +13,14 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64, Int32, Int64
 
 from neuronatlas.errors import UnknownName
+from neuronatlas.maps.search import EXACT_UNITS, exact, search
 
 CORRELATIONS = ("pearson", "spearman")
 
 # A unit is constant when its values spread over no more than this many float32 roundings of the largest of them:
 # what is left then is the order in which a mean was summed.
 _ROUNDINGS = 16
-# Correlations are rounded to this fraction of one. The offset keeps exact fractions, which small samples are full of,
-# away from the places where rounding goes either way.
-_STEPS = 1_000_000
-_OFFSET = 0.0707
-_BLOCK_CELLS = 2**24
+_BLOCK_CELLS = 2**22
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,10 +29,10 @@ class Standardised:
 
     ``rows`` have mean 0 and length 1, or are 0 throughout where ``constant``. ``missing`` counts the values of each
     unit that were not finite; each of them stands at the unit's mean (for Spearman at its mean rank), where it adds
-    nothing to any correlation.
+    nothing to any correlation. The rows are float64, of more than 20,000 units float32.
     """
 
-    rows: Float64[np.ndarray, "units stimuli"]
+    rows: Float[np.ndarray, "units stimuli"]
     constant: Bool[np.ndarray, " units"]
     missing: Int64[np.ndarray, " units"]
 
@@ -45,10 +42,18 @@ class Neighbours:
     """The most correlated units of each unit, best first, itself left out.
 
     Equal correlations stand in order of index. Where there are too few units, the index is -1 and the correlation 0.
+    ``absolute``: best are those of largest size, whatever their sign; the correlations keep their signs. ``recall`` is
+    the share of the true neighbours that these are: 1 where all pairs were compared.
     """
 
     indices: Int32[np.ndarray, "units k"]
     correlations: Float64[np.ndarray, "units k"]
+    recall: float = 1.0
+    absolute: bool = False
+
+    def closeness(self, k: int) -> Float64[np.ndarray, "units near"]:
+        """How close the first ``k`` neighbours are: the correlations, without their signs where these do not count."""
+        return np.abs(self.correlations[:, :k]) if self.absolute else self.correlations[:, :k]
 
 
 def standardise(values: Float[np.ndarray, "stimuli units"], method: str) -> Standardised:
@@ -62,6 +67,21 @@ def standardise(values: Float[np.ndarray, "stimuli units"], method: str) -> Stan
     """
     if method not in CORRELATIONS:
         raise UnknownName("correlation", method, CORRELATIONS)
+    stimuli, units = values.shape
+    rows = np.empty((units, stimuli), dtype=np.float64 if units <= EXACT_UNITS else np.float32)
+    constant = np.empty(units, dtype=np.bool_)
+    missing = np.empty(units, dtype=np.int64)
+    block = max(1, _BLOCK_CELLS // max(stimuli, 1))
+    for start in range(0, units, block):
+        some = slice(start, start + block)
+        rows[some], constant[some], missing[some] = _standardised(values[:, some], method)
+    return Standardised(rows, constant, missing)
+
+
+def _standardised(
+    values: Float[np.ndarray, "stimuli units"], method: str
+) -> tuple[Float64[np.ndarray, "units stimuli"], Bool[np.ndarray, " units"], Int64[np.ndarray, " units"]]:
+    """The rows of `standardise`, which are constant, and how many values each misses."""
     table = np.array(values.T, dtype=np.float64, order="C")
     finite = np.isfinite(table)
     count = finite.sum(axis=1)
@@ -80,7 +100,7 @@ def standardise(values: Float[np.ndarray, "stimuli units"], method: str) -> Stan
     length = np.sqrt(np.sum(table * table, axis=1))
     table /= np.where(constant, 1.0, length)[:, None]
     table[constant] = 0.0
-    return Standardised(table, constant, (table.shape[1] - count).astype(np.int64))
+    return table, constant, (table.shape[1] - count).astype(np.int64)
 
 
 def _ranks(
@@ -100,32 +120,19 @@ def _ranks(
     return ranks
 
 
-def nearest_neighbours(standardised: Float64[np.ndarray, "units stimuli"], k: int, *, block: int = 1024) -> Neighbours:
-    """The ``k`` most correlated units of every unit, exactly, in the memory of ``block`` rows of the whole matrix.
+def nearest_neighbours(
+    standardised: Float[np.ndarray, "units stimuli"], k: int, *, absolute: bool = False, block: int = 1024
+) -> Neighbours:
+    """The ``k`` most correlated units of every unit; with ``absolute``, those of the largest correlation of any sign.
 
-    Takes the rows of `Standardised`; leave constant units out, for a row of zeros correlates 0 with everything.
-    The correlations are rounded to 1e-6.
+    Up to 20,000 units exactly, in the memory of ``block`` rows of the whole matrix. Above, by `search.search`, which
+    measures its own ``recall``. Takes the rows of `Standardised`; leave constant units out, for a row of zeros
+    correlates 0 with everything. The correlations are rounded to 1e-6.
     """
     units = len(standardised)
-    kept = max(min(k, units - 1), 0)
-    indices = np.full((units, k), -1, dtype=np.int32)
-    correlations = np.zeros((units, k))
-    block = max(1, min(block, _BLOCK_CELLS // max(units, 1)))
-    for start in range(0, units if kept else 0, block):
-        stop = min(start + block, units)
-        # The block is copied: a float64 product of an array with itself may crash OpenBLAS.
-        keys = standardised[start:stop].copy() @ standardised.T
-        np.clip(keys, -1.0, 1.0, out=keys)
-        # One whole number a pair, unique in its row, that sorts by falling correlation and then by rising index.
-        # It stays below 2**53 / units, so that float64 holds it exactly.
-        keys *= -_STEPS
-        keys -= _OFFSET
-        np.rint(keys, out=keys)
-        keys *= units
-        keys += np.arange(units)
-        keys[np.arange(stop - start), np.arange(start, stop)] = np.inf
-        best = np.sort(np.partition(keys, kept - 1, axis=1)[:, :kept], axis=1)
-        falling = np.floor(best / units)
-        indices[start:stop, :kept] = best - falling * units
-        correlations[start:stop, :kept] = -falling / _STEPS + 0.0
-    return Neighbours(indices, correlations)
+    own = np.arange(units)
+    if units <= EXACT_UNITS:
+        found = exact(standardised, standardised, k, own=own, absolute=absolute, block=block)
+    else:
+        found = search(standardised, standardised, k, own=own, absolute=absolute)
+    return Neighbours(found.indices, found.correlations, found.recall, absolute)

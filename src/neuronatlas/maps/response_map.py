@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float64, Int64, Real
 from neuronatlas.errors import UnknownName, WrongInput
 from neuronatlas.maps.circle import onto_disc
 from neuronatlas.maps.correlation import CORRELATIONS, Neighbours, nearest_neighbours, standardise
-from neuronatlas.maps.layout import (
+from neuronatlas.maps.layouts import (
     FEWEST_FOR_TSNE,
     LAYOUTS,
     canonical_order,

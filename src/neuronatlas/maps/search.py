@@ -1,0 +1,308 @@
+"""The most correlated units of each unit, among few by comparing all pairs, among many by comparing likely ones.
+
+Among many, units that respond alike are first gathered in cells around common centres (spherical k-means; Dhillon and
+Modha 2001, Machine Learning 42:143), and a unit is compared with the units of its own cell and of those nearby. How many
+cells are nearby is read off a fixed sample of units whose exact neighbours are known, and what share of these is found
+is part of the result.
+
+Nothing here is drawn at random, and every product of rows is a sum of whole numbers too small to be rounded: so the
+number of threads, the library of linear algebra and its order of summing cannot change a bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Float64, Int32, Int64
+
+EXACT_UNITS = 20_000
+"""Up to so many units all pairs are compared."""
+
+# Correlations are rounded to this fraction of one. The offset keeps exact fractions, which small samples are full of,
+# away from the places where rounding goes either way.
+_STEPS = 1_000_000
+_OFFSET = 0.0707
+_BLOCK_CELLS = 2**24
+
+# Rows have length 1, so the products of rows in these steps stay below 2**53 in float64, and 2**24 in float32.
+_FINE = 2.0**26
+_COARSE = 2.0**11
+
+_UNITS_A_CELL = 128
+_MOST_CELLS = 2048
+_TAUGHT_A_CELL = 32
+_ROUNDS = 6
+_VOTES = 32
+_SAMPLE = 500
+_WANTED_RECALL = 0.99
+_MOST_CANDIDATES = 16_384
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Neighbours of some rows: best first, -1 and 0 where there are too few; ``recall`` is the share that was found."""
+
+    indices: Int32[np.ndarray, "queries k"]
+    correlations: Float64[np.ndarray, "queries k"]
+    recall: float
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Units gathered around centres: those of cell c are ``order[starts[c] : starts[c + 1]]``, in order of index."""
+
+    centres: Float32[np.ndarray, "cells stimuli"]
+    cell: Int64[np.ndarray, " units"]
+    order: Int64[np.ndarray, " units"]
+    starts: Int64[np.ndarray, " bounds"]
+
+
+def exact(
+    queries: Float[np.ndarray, "queries stimuli"],
+    rows: Float[np.ndarray, "units stimuli"],
+    k: int,
+    *,
+    own: Int64[np.ndarray, " queries"] | None = None,
+    absolute: bool = False,
+    block: int = 1024,
+) -> Found:
+    """The ``k`` best of ``rows`` for each of ``queries``, by comparing every pair.
+
+    ``own`` is the index of each query among the rows, which is left out (-1: it is none of them).
+    """
+    units = len(rows)
+    own = np.full(len(queries), -1, dtype=np.int64) if own is None else own
+    indices = np.full((len(queries), k), -1, dtype=np.int32)
+    correlations = np.zeros((len(queries), k))
+    everyone = np.arange(units)
+    block = max(1, min(block, _BLOCK_CELLS // max(units, 1)))
+    for start in range(0, len(queries) if units else 0, block):
+        some = slice(start, start + block)
+        products = _products(queries[some], rows, None)
+        indices[some], correlations[some] = _best(products, everyone, own[some], k=k, units=units, absolute=absolute)
+    return Found(indices, correlations, 1.0)
+
+
+def search(
+    queries: Float[np.ndarray, "queries stimuli"],
+    rows: Float[np.ndarray, "units stimuli"],
+    k: int,
+    *,
+    own: Int64[np.ndarray, " queries"] | None = None,
+    absolute: bool = False,
+) -> Found:
+    """As `exact`, comparing each query only with the units of nearby cells.
+
+    As many cells are searched as find 0.99 of the exact neighbours of 500 queries, evenly spread, but no more than hold
+    16,384 units. ``recall`` is the share that they do find.
+    """
+    own = np.full(len(queries), -1, dtype=np.int64) if own is None else own
+    cells = cells_of(rows, absolute=absolute)
+    home, nearby = _nearby(queries, cells, absolute=absolute)
+    sample = np.unique(np.linspace(0, len(queries) - 1, _SAMPLE).astype(np.int64))
+    truth = exact(queries[sample], rows, k, own=own[sample], absolute=absolute).indices
+    probes, recall = _probes(home, nearby, cells, (home[sample], truth), k=k)
+    indices = np.full((len(queries), k), -1, dtype=np.int32)
+    correlations = np.zeros((len(queries), k))
+    for cell, asking in enumerate(_members(home, len(nearby))):
+        if not len(asking):
+            continue
+        lists = [cells.order[cells.starts[one] : cells.starts[one + 1]] for one in nearby[cell, :probes]]
+        candidates = np.sort(np.concatenate(lists))
+        block = max(1, _BLOCK_CELLS // len(candidates))
+        for start in range(0, len(asking), block):
+            some = asking[start : start + block]
+            products = _products(_fine(queries[some]), rows, candidates)
+            indices[some], correlations[some] = _best(
+                products, candidates, own[some], k=k, units=len(rows), absolute=absolute
+            )
+    return Found(indices, correlations, recall)
+
+
+def cells_of(rows: Float[np.ndarray, "units stimuli"], *, absolute: bool = False) -> Cells:
+    """The rows in cells of about 128 units, at most 2,048 cells; with ``absolute``, opposite rows are alike."""
+    units = len(rows)
+    count = max(1, min(units // _UNITS_A_CELL, _MOST_CELLS))
+    taught = _coarse(rows[_spread(units, _TAUGHT_A_CELL * count)])
+    centres = taught[_spread(len(taught), count)]
+    for _ in range(_ROUNDS):
+        member, products = _closest(taught, centres, 1, absolute=absolute)
+        centres = _centres(taught, member[:, 0], products[:, 0], centres)
+    cell = np.empty(units, dtype=np.int64)
+    block = max(1, _BLOCK_CELLS // rows.shape[1])
+    for start in range(0, units, block):
+        some = slice(start, start + block)
+        cell[some] = _closest(_coarse(rows[some]), centres, 1, absolute=absolute)[0][:, 0]
+    order = np.argsort(cell, kind="stable")
+    return Cells(centres, cell, order, np.searchsorted(cell[order], np.arange(count + 1)))
+
+
+def _spread(total: int, count: int) -> Int64[np.ndarray, " some"]:
+    """At most ``count`` different numbers below ``total``, evenly spread."""
+    return np.unique(np.linspace(0, total - 1, min(total, count)).astype(np.int64))
+
+
+def _coarse(rows: Float[np.ndarray, "units stimuli"]) -> Float32[np.ndarray, "units stimuli"]:
+    return np.rint(rows * rows.dtype.type(_COARSE)).astype(np.float32)
+
+
+def _fine(rows: Float[np.ndarray, "units stimuli"]) -> Float64[np.ndarray, "units stimuli"]:
+    """Rows in whole steps of 2**-26, which moves a correlation by less than a rounding to 1e-6 does."""
+    return np.rint(rows.astype(np.float64) * _FINE) / _FINE
+
+
+def _closest(
+    rows: Float32[np.ndarray, "units stimuli"],
+    centres: Float32[np.ndarray, "cells stimuli"],
+    count: int,
+    *,
+    absolute: bool,
+) -> tuple[Int64[np.ndarray, "units count"], Float64[np.ndarray, "units count"]]:
+    """The cells whose centres are closest to each row, closest first, and their products; ties in order of index."""
+    indices = np.empty((len(rows), count), dtype=np.int64)
+    kept = np.empty((len(rows), count))
+    cells = len(centres)
+    block = max(1, _BLOCK_CELLS // cells)
+    for start in range(0, len(rows), block):
+        some = slice(start, start + block)
+        products = (rows[some] @ centres.T).astype(np.float64)
+        keys = -(np.abs(products) if absolute else products) * cells + np.arange(cells)
+        best = np.sort(np.partition(keys, count - 1, axis=1)[:, :count], axis=1)
+        indices[some] = best - np.floor(best / cells) * cells
+        kept[some] = np.take_along_axis(products, indices[some], axis=1)
+    return indices, kept
+
+
+def _centres(
+    rows: Float32[np.ndarray, "units stimuli"],
+    member: Int64[np.ndarray, " units"],
+    products: Float64[np.ndarray, " units"],
+    before: Float32[np.ndarray, "cells stimuli"],
+) -> Float32[np.ndarray, "cells stimuli"]:
+    """The mean direction of the members of each cell, those with a negative product turned round; an empty one stays."""
+    centres = before.copy()
+    for cell, some in enumerate(_members(member, len(before))):
+        total = np.sum(rows[some] * np.where(products[some] < 0, -1.0, 1.0)[:, None], axis=0, dtype=np.float64)
+        length = np.sqrt(np.sum(total * total))
+        if length > 0:
+            centres[cell] = np.rint(total * (_COARSE / length))
+    return centres
+
+
+def _members(cell: Int64[np.ndarray, " units"], count: int) -> list[Any]:
+    """The indices of the units of each cell."""
+    order = np.argsort(cell, kind="stable")
+    return np.split(order, np.searchsorted(cell[order], np.arange(1, count)))
+
+
+def _nearby(
+    queries: Float[np.ndarray, "queries stimuli"], cells: Cells, *, absolute: bool
+) -> tuple[Int64[np.ndarray, " queries"], Int64[np.ndarray, "cells cells"]]:
+    """The cell of each query; and for each cell all cells, first those that are close to most of its queries."""
+    count = len(cells.centres)
+    home = np.empty(len(queries), dtype=np.int64)
+    votes = np.zeros(count * count)
+    block = max(1, _BLOCK_CELLS // max(queries.shape[1], 1))
+    for start in range(0, len(queries), block):
+        some = slice(start, start + block)
+        close = _closest(_coarse(queries[some]), cells.centres, min(_VOTES, count), absolute=absolute)[0]
+        home[some] = close[:, 0]
+        votes += np.bincount((close[:, :1] * count + close).ravel(), minlength=count * count)
+    alike = (cells.centres @ cells.centres.copy().T).astype(np.float64)
+    keys = votes.reshape(count, count) * 2.0**24 + (np.abs(alike) if absolute else alike)
+    return home, np.argsort(-keys, axis=1, kind="stable")
+
+
+def _probes(
+    home: Int64[np.ndarray, " queries"],
+    nearby: Int64[np.ndarray, "cells cells"],
+    cells: Cells,
+    sample: tuple[Int64[np.ndarray, " sample"], Int32[np.ndarray, "sample k"]],
+    *,
+    k: int,
+) -> tuple[int, float]:
+    """How many cells to search for each query, and the share of the exact neighbours of a sample that are in them."""
+    count = len(nearby)
+    held = np.cumsum(np.diff(cells.starts)[nearby], axis=1)
+    fewest = int(np.argmax((held > min(k, len(cells.cell) - 1)).all(axis=0))) + 1
+    work = np.bincount(home, minlength=count) @ held / len(home)
+    most = max(fewest, int(np.searchsorted(work, _MOST_CANDIDATES, side="right")), 1)
+    rank = np.empty_like(nearby)
+    np.put_along_axis(rank, nearby, np.arange(count)[None].repeat(count, axis=0), axis=1)
+    asking, truth = sample
+    known = truth >= 0
+    ranks = rank[np.broadcast_to(asking[:, None], truth.shape)[known], cells.cell[truth[known]]]
+    shares = np.cumsum(np.bincount(ranks, minlength=count)) / max(known.sum(), 1)
+    wanted = int(np.searchsorted(shares, _WANTED_RECALL)) + 1
+    probes = min(max(fewest, wanted), most, count)
+    return probes, float(shares[probes - 1]) if known.any() else 1.0
+
+
+def _products(
+    queries: Float[np.ndarray, "queries stimuli"],
+    rows: Float[np.ndarray, "units stimuli"],
+    chosen: Int64[np.ndarray, " chosen"] | None,
+) -> Float64[np.ndarray, "queries candidates"]:
+    """Float64 products of queries and rows, or the ``chosen`` of the rows, which are cut to `_fine` steps.
+
+    The queries are copied: a float64 product of an array with itself may crash OpenBLAS.
+    """
+    if chosen is None and rows.dtype == np.float64:
+        return queries.astype(np.float64) @ rows.T
+    queries = _fine(queries)
+    total = len(rows) if chosen is None else len(chosen)
+    products = np.empty((len(queries), total))
+    block = max(1, _BLOCK_CELLS // max(rows.shape[1], 1))
+    for start in range(0, total, block):
+        some = slice(start, start + block)
+        products[:, some] = queries @ _fine(rows[some] if chosen is None else rows[chosen[some]]).T
+    return products
+
+
+def _best(
+    products: Float64[np.ndarray, "queries candidates"],
+    candidates: Int64[np.ndarray, " candidates"],
+    own: Int64[np.ndarray, " queries"],
+    *,
+    k: int,
+    units: int,
+    absolute: bool,
+) -> tuple[Int32[np.ndarray, "queries k"], Float64[np.ndarray, "queries k"]]:
+    """The ``k`` best candidates by correlation, rounded to 1e-6, then by index; changes ``products``.
+
+    ``candidates`` are indices among ``units``, rising.
+    """
+    indices = np.full((len(products), k), -1, dtype=np.int32)
+    correlations = np.zeros((len(products), k))
+    kept = min(k, len(candidates))
+    if not kept:
+        return indices, correlations
+    negative: Bool[np.ndarray, "queries candidates"] = products < 0
+    np.clip(products, -1.0, 1.0, out=products)
+    if absolute:
+        np.abs(products, out=products)
+    # One whole number a pair, unique in its row, that sorts by falling correlation and then by rising index.
+    # It stays below 2**53 / units, so that float64 holds it exactly.
+    keys = products
+    keys *= -_STEPS
+    keys -= _OFFSET
+    np.rint(keys, out=keys)
+    keys *= units
+    keys += candidates
+    place = np.minimum(np.searchsorted(candidates, own), len(candidates) - 1)
+    mine = np.flatnonzero(candidates[place] == own)
+    keys[mine, place[mine]] = np.inf
+    best = np.sort(np.partition(keys, kept - 1, axis=1)[:, :kept], axis=1)
+    known = np.isfinite(best)
+    best[~known] = 0.0
+    falling = np.floor(best / units)
+    found = (best - falling * units).astype(np.int64)
+    levels = np.where(known, -falling / _STEPS + 0.0, 0.0)
+    if absolute:
+        places = np.minimum(np.searchsorted(candidates, found), len(candidates) - 1)
+        levels *= np.where(np.take_along_axis(negative, places, axis=1), -1.0, 1.0)
+    indices[:, :kept] = np.where(known, found, -1)
+    correlations[:, :kept] = levels + 0.0
+    return indices, correlations
