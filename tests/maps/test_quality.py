@@ -16,7 +16,7 @@ from neuronatlas.maps import (
     standardise,
     trustworthiness,
 )
-from neuronatlas.maps.quality import map_neighbours
+from neuronatlas.maps.quality import continuity, map_neighbours, neighbour_correlation, topography
 
 
 @pytest.fixture(scope="session")
@@ -143,3 +143,134 @@ def test_too_many_neighbours_are_refused(rng: np.random.Generator) -> None:
         neighbour_recall(nearest_neighbours(rows, 3), positions, k=4)
     with pytest.raises(WrongInput, match="k 10 must be from 1 to 9"):
         morans_i(positions, rng.normal(size=(1, 10)), k=10)
+
+
+def test_continuity_is_that_of_scikit_learn_the_other_way_round(
+    rows: np.ndarray, places: np.ndarray, rng: np.random.Generator
+) -> None:
+    for positions in (places, rng.normal(size=places.shape)):
+        for k in (5, 15):
+            expected = reference.trustworthiness(positions, rows, k)
+            assert continuity(rows, positions, k=k) == pytest.approx(expected, abs=2e-4)
+
+
+def test_continuity_is_that_of_sorting_also_where_units_tie(tied: Responses, rng: np.random.Generator) -> None:
+    rows = standardise(tied.values, "spearman").rows
+    positions = rng.integers(0, 6, (len(rows), 2)).astype(np.float64)
+    assert continuity(rows, positions, k=7) == pytest.approx(reference.ranked_continuity(rows, positions, 7), abs=1e-12)
+
+
+def test_a_map_torn_apart_is_trusted_but_not_continuous(rng: np.random.Generator) -> None:
+    """Units on a ring in response space, cut open into two strips far apart; and folded, the other way round."""
+    turns = np.linspace(0, 2 * np.pi, 120, endpoint=False)
+    rows = standardise(np.stack([np.cos(turns - place) for place in rng.uniform(0, 7, 50)]), "pearson").rows
+    half = np.arange(120) // 60
+    torn = np.stack([turns, 100.0 * half], axis=1)
+    folded = np.stack([np.abs(turns - np.pi), 1e-6 * half], axis=1)
+    assert trustworthiness(rows, torn, k=6) > 0.99 > 0.98 > continuity(rows, torn, k=6)
+    assert continuity(rows, folded, k=6) > 0.95 > trustworthiness(rows, folded, k=6) + 0.1
+
+
+def test_the_correlation_of_map_neighbours_is_that_of_adding_up(
+    varying: Responses, rows: np.ndarray, places: np.ndarray, rng: np.random.Generator
+) -> None:
+    near = nearest_neighbours(rows, 10)
+    pairs = correlation.matrix(varying.values, "spearman")
+    found = neighbour_correlation(rows, near, places, k=10)
+    assert found == pytest.approx(reference.neighbour_correlation(pairs, places, 10), abs=1e-5)
+    shuffled = rng.permutation(places)
+    dealt = neighbour_correlation(rows, near, shuffled, k=10)
+    assert dealt == pytest.approx(reference.neighbour_correlation(pairs, shuffled, 10), abs=1e-5)
+    assert dealt + 0.2 < found < 1
+    assert neighbour_correlation(rows, near, places, k=10, sample=30) == pytest.approx(found, abs=0.1)
+
+
+def test_correlations_that_are_nowhere_positive_have_no_best() -> None:
+    rows = standardise(np.array([[1.0, -1.0], [-1.0, 1.0], [0.0, 0.0]]), "pearson").rows
+    near = nearest_neighbours(rows, 1)
+    assert np.isnan(neighbour_correlation(rows, near, np.array([[0.0, 0.0], [1.0, 1.0]]), k=1))
+
+
+def test_topography_is_that_of_dealing_units_out(varying: Responses, places: np.ndarray) -> None:
+    values = varying.values[::20].astype(np.float64)
+    generator = np.random.default_rng(5)
+    deals = [generator.permutation(len(places)) for _ in range(4)]
+    null = reference.dealt_morans(places, values, 6, deals)
+    found = topography(places, values, k=6, permutations=4, seed=5)
+    np.testing.assert_allclose(found.each, [reference.morans_i(places, row, 6) for row in values], atol=1e-9)
+    assert found.moran == pytest.approx(found.each.mean())
+    assert found.null_mean == pytest.approx(np.mean(null), abs=1e-9)
+    assert found.null_sd == pytest.approx(np.std(null), abs=1e-9)
+    assert found.p == 1 / 5
+
+
+def test_the_p_of_noise_is_any_and_of_a_pattern_the_least(rng: np.random.Generator) -> None:
+    positions = rng.random((150, 2))
+    shares = [topography(positions, rng.normal(size=(2, 150)), permutations=19).p for _ in range(60)]
+    assert 0.35 < np.mean(shares) < 0.65
+    assert min(shares) < 0.2 < 0.8 < max(shares)
+    pattern = topography(positions, positions.T)
+    assert pattern.p == 0.01
+    assert abs(pattern.null_mean + 1 / 149) < 3 * pattern.null_sd / np.sqrt(99)
+
+
+def test_topography_of_a_sample_is_near_the_whole(rng: np.random.Generator) -> None:
+    positions = rng.random((2000, 2))
+    values = np.sin(9 * positions[:, 0]) * np.ones((3, 1)) + 0.5 * rng.normal(size=(3, 2000))
+    whole, part = (topography(positions, values, permutations=9, sample=sample) for sample in (None, 500))
+    assert part.moran == pytest.approx(whole.moran, abs=0.05)
+    assert abs(part.null_mean) < 0.05
+    assert whole.null_sd < part.null_sd
+
+
+def test_topography_passes_over_stimuli_that_tell_nothing(rng: np.random.Generator) -> None:
+    positions = rng.random((50, 2))
+    values = np.stack([np.full(50, 0.1), positions[:, 0], np.full(50, np.nan)])
+    found = topography(positions, values)
+    assert np.isnan(found.each[[0, 2]]).all()
+    assert found.moran == found.each[1] == pytest.approx(morans_i(positions, values)[1])
+    with pytest.raises(WrongInput, match="values of 2 stimuli are the same for every unit"):
+        topography(positions, values[[0, 2]])
+    with pytest.raises(WrongInput, match="permutations 0 must be at least 1"):
+        topography(positions, values, permutations=0)
+
+
+def test_scores_of_a_large_map_take_little_memory() -> None:
+    """60,000 units: all pairs would be 29 GB."""
+    import tracemalloc
+
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(8, 60_000))
+    rows, positions = standardise(values, "pearson").rows, values[:2].T.copy()
+    tracemalloc.start()
+    scores = [score(rows, positions, sample=40) for score in (trustworthiness, continuity)]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 0.5 < min(scores) < max(scores) < 1
+    assert peak < 800e6
+
+
+def test_places_that_are_missing_and_samples_of_none_are_refused(rng: np.random.Generator) -> None:
+    positions = rng.random((30, 2))
+    with pytest.raises(WrongInput, match="sample 0 must be at least 1 unit"):
+        topography(positions, rng.normal(size=(2, 30)), sample=0)
+    positions[[3, 4]] = np.nan
+    with pytest.raises(WrongInput, match="positions of 2 units are not finite"):
+        map_neighbours(positions, 3)
+    with pytest.raises(WrongInput, match="positions of 2 units are not finite"):
+        continuity(rng.normal(size=(30, 9)), positions, k=3)
+
+
+def test_with_absolute_correlations_the_sign_of_a_unit_changes_nothing(
+    rows: np.ndarray, places: np.ndarray, rng: np.random.Generator
+) -> None:
+    signs = rng.choice([-1.0, 1.0], len(rows))
+    turned = rows * signs[:, None]
+    for score in (trustworthiness, continuity):
+        assert score(turned, places, absolute=True) == pytest.approx(score(rows, places, absolute=True), abs=1e-12)
+        assert score(turned, places) < score(rows, places) - 0.01
+    near = nearest_neighbours(turned, 5, absolute=True)
+    best = nearest_neighbours(rows, 5, absolute=True)
+    found = neighbour_correlation(turned, near, places, k=5)
+    assert found == pytest.approx(neighbour_correlation(rows, best, places, k=5), abs=1e-9)
+    assert found > neighbour_correlation(turned, nearest_neighbours(turned, 5), places, k=5)
