@@ -29,7 +29,7 @@ MILLIMETRES = 25.4
 MOST_NAMED = 24
 _LETTER_MM = 1.45
 """Width of a letter of 8 points."""
-_LINE = 0.1
+_LINE = 0.12
 """Height of a line of names, where the map is 2 high."""
 _FINE = 500
 """Pixels a side from which a line around pixels looks as if it followed their edges."""
@@ -195,7 +195,7 @@ def add_legend(
     bar = axes[0].figure.colorbar(shown, ax=list(axes), shrink=0.8, aspect=25, extend=colouring.beyond(*drawn))
     places = [ax.get_position() for ax in axes]
     share = max(place.y1 for place in places) - min(place.y0 for place in places)
-    letters = int(share * axes[0].figure.get_figheight() * MILLIMETRES / _LETTER_MM)
+    letters = int(share * axes[0].figure.bbox.height / axes[0].figure.dpi * MILLIMETRES / _LETTER_MM)
     bar.set_label("\n".join(textwrap.wrap(colouring.legend, max(letters, 16))), fontsize=8)
     bar.ax.tick_params(labelsize=8)
     return bar
@@ -252,7 +252,7 @@ def _layer_legend(ax: Axes, colours: Mapping[str, str], *, marker: str) -> None:
     if others:
         text = f"{others} other layer{'s' if others > 1 else ''}"
         entries.append(Line2D([], [], color=OTHER_COLOUR, marker=marker, linestyle="" if marker else "-", label=text))
-    ax.legend(
+    legend = ax.legend(
         handles=entries,
         loc="upper center",
         bbox_to_anchor=(0.5, 0.0),
@@ -260,3 +260,5 @@ def _layer_legend(ax: Axes, colours: Mapping[str, str], *, marker: str) -> None:
         fontsize=7,
         frameon=False,
     )
+    for text in legend.get_texts():
+        text.set_parse_math(False)

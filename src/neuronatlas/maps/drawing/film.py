@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,7 +79,7 @@ def colour_indices(
 ) -> UInt8[np.ndarray, "rows columns"]:
     """The place of each pixel's colour in the palette of a film, rows from the top; white where the picture is NaN."""
     share = (picture[::-1] - colouring.low) / (colouring.high - colouring.low)
-    shades = np.clip(np.nan_to_num(share) * _SHADES, 0, _SHADES - 1).astype(np.uint8)
+    shades = np.minimum(np.nan_to_num(np.clip(share, 0.0, 1.0)) * _SHADES, _SHADES - 1).astype(np.uint8)
     return np.where(np.isnan(share), np.uint8(_WHITE), shades)
 
 
@@ -177,9 +178,10 @@ def _encode(file: Path, frames: Iterator[Image], rate: float) -> None:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as encoder:
         assert encoder.stdin is not None
         assert encoder.stderr is not None
-        for frame in chain([first], frames):
-            encoder.stdin.write(frame.convert("RGB").tobytes())
-        encoder.stdin.close()
+        with suppress(BrokenPipeError):  # it has given up, and says why
+            for frame in chain([first], frames):
+                encoder.stdin.write(frame.convert("RGB").tobytes())
+            encoder.stdin.close()
         told = encoder.stderr.read().decode(errors="replace").strip()
     if encoder.returncode:
         message = f"ffmpeg could not write {str(file)!r}: {told[-300:] or 'it gave no reason'}"

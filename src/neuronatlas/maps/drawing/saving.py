@@ -46,6 +46,8 @@ def save_figure(
         width, height = ((max(round(inches * dpi), 1) + 1e-4) / dpi for inches in (width, height))
     try:
         figure.set_size_inches(width, height)
+        for _ in range(2):  # a layout begins from the last one; after these it stays
+            figure.draw_without_rendering()
         with mpl.rc_context({"svg.hashsalt": "neuronatlas", "svg.fonttype": "path", "pdf.fonttype": 42}):
             figure.savefig(file, format=kind[1:], dpi=dpi, metadata=KINDS[kind])
     finally:

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import shutil
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from neuronatlas.errors import WrongInput
+from neuronatlas.maps.drawing import Colouring, about_zero, write_film
+from neuronatlas.maps.drawing.film import _FOOT, colour_indices
+
+COLOURING = Colouring("numbers", -1.0, 1.0, "RdBu_r")
+NAMES = ["first", "second", "third", "last"]
+
+
+def moving() -> list[np.ndarray]:
+    pictures = [np.full((5, 6), -1.0) for _ in NAMES]
+    for place, picture in enumerate(pictures):
+        picture[0, place] = 1.0
+        picture[4, 5] = np.nan
+    return pictures
+
+
+def frames(file: Path) -> tuple[list[np.ndarray], list[float]]:
+    with Image.open(file) as film:
+        shown, times = [], []
+        for number in range(getattr(film, "n_frames", 1)):
+            film.seek(number)
+            shown.append(np.asarray(film.convert("RGB")))
+            times.append(film.info["duration"])
+        assert film.info["loop"] == 0
+    return shown, times
+
+
+@pytest.mark.parametrize("kind", [".gif", ".png"])
+def test_frames_are_the_pictures(kind: str, tmp_path: Path) -> None:
+    file = tmp_path / f"film{kind}"
+    write_film(file, iter(moving()), NAMES, COLOURING, rate=4, pixels=120)
+    shown, times = frames(file)
+    assert times == [250.0] * 4
+    assert len(shown) == 4
+    for picture, frame in zip(moving(), shown, strict=True):
+        assert frame.shape == (100 + _FOOT, 120, 3)
+        cells = frame[:100].reshape(5, 20, 6, 20, 3)
+        assert (cells == cells[:, :1, :, :1]).all()
+        expected = COLOURING.colours((picture[::-1] + 1) / 2)[:, :, :3] * 255
+        expected[0, 5] = 255
+        np.testing.assert_allclose(cells[:, 0, :, 0], expected, atol=4)
+    feet = [frame[100:] for frame in shown]
+    bars = [int((foot[0] < 128).all(axis=1).sum()) for foot in feet]
+    assert bars == [30, 60, 90, 120]
+    assert all((feet[0][24:] == foot[24:]).all() for foot in feet)  # the scale stays
+    again = tmp_path / f"again{kind}"
+    write_film(again, moving(), NAMES, COLOURING, rate=4, pixels=120)
+    assert again.read_bytes() == file.read_bytes()
+
+
+def test_colours_follow_one_scale() -> None:
+    picture = np.array([[-5.0, -1.0, 0.0, 0.999, 1.0, 5.0, np.nan, np.inf, -np.inf]])
+    assert colour_indices(picture, COLOURING).tolist() == [[0, 0, 120, 239, 239, 239, 240, 239, 0]]
+
+
+@pytest.mark.parametrize("names", [[], ["one"]])
+def test_every_frame_has_a_name(names: list[str], tmp_path: Path) -> None:
+    with pytest.raises(WrongInput, match=f"more frames than the {len(names)} names"):
+        write_film(tmp_path / "film.gif", moving(), names, COLOURING)
+    with pytest.raises(WrongInput, match="holds 4 frames for 5 names"):
+        write_film(tmp_path / "film.gif", moving(), [*NAMES, "more"], COLOURING)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_long_name_is_made_to_fit(tmp_path: Path) -> None:
+    write_film(tmp_path / "film.gif", moving()[:1], ["grating/orientation=015/frequency=8 " * 2], COLOURING, pixels=300)
+    foot = frames(tmp_path / "film.gif")[0][0][150 + 100 :]
+    assert (foot[3:24, :3] == 255).all()
+    assert (foot[3:24, -3:] == 255).all()
+    assert (foot[3:24] < 100).any()
+
+
+def test_wrong_input_is_named(tmp_path: Path) -> None:
+    pictures = moving()
+    with pytest.raises(WrongInput, match=r"must end in one of \.gif, \.mp4, \.png"):
+        write_film(tmp_path / "film.avi", pictures, NAMES, COLOURING)
+    with pytest.raises(WrongInput, match="pictures is empty"):
+        write_film(tmp_path / "film.gif", [], [], COLOURING)
+    with pytest.raises(WrongInput, match="rate 0 must be above 0"):
+        write_film(tmp_path / "film.gif", pictures, NAMES, COLOURING, rate=0)
+    with pytest.raises(WrongInput, match=r"frames of \(5, 6\) and of \(5, 7\) pixels"):
+        write_film(tmp_path / "film.gif", [pictures[0], np.zeros((5, 7))], NAMES[:2], COLOURING)
+
+
+def test_mp4_without_ffmpeg_names_what_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(WrongInput, match=r"needs the program ffmpeg: install it, or write \.gif or \.png"):
+        write_film(tmp_path / "film.mp4", moving(), NAMES, COLOURING)
+
+
+def test_ffmpeg_is_given_raw_frames_and_its_refusal_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program in its place writes down what it is told and given."""
+    program = tmp_path / "ffmpeg"
+    program.write_text('#!/bin/sh\nfor last; do :; done\necho "$@" > "$last.words"\n/bin/cat > "$last"\n')
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    file = tmp_path / "film.mp4"
+    write_film(file, moving(), NAMES, about_zero("effect", *moving()), rate=12.5, pixels=102)
+    words = (tmp_path / "film.mp4.words").read_text()
+    assert "-s 102x144 -r 12.5" in words  # 85 rows made even, and the foot
+    assert file.stat().st_size == 4 * 102 * 144 * 3
+    program.write_text("#!/bin/sh\n/bin/cat > /dev/null\necho 'no such encoder' >&2\nexit 1\n")
+    with pytest.raises(WrongInput, match=r"could not write .*film\.mp4.*: no such encoder"):
+        write_film(file, moving(), NAMES, COLOURING)
+    program.write_text("#!/bin/sh\necho 'broken' >&2\nexit 1\n")
+    with pytest.raises(WrongInput, match="broken"):
+        write_film(file, moving(), NAMES, COLOURING, pixels=1200)
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
+def test_ffmpeg_writes_a_film(tmp_path: Path) -> None:
+    write_film(tmp_path / "film.mp4", moving(), NAMES, COLOURING, pixels=120)
+    assert b"ftyp" in (tmp_path / "film.mp4").read_bytes()[:16]
