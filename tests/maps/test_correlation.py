@@ -6,7 +6,8 @@ from tests.maps.conftest import Make
 from tests.reference import correlation as reference
 
 from neuronatlas.errors import UnknownName
-from neuronatlas.maps import Neighbours, Responses, nearest_neighbours, standardise
+from neuronatlas.maps import Neighbours, Responses, correlation, nearest_neighbours, standardise
+from neuronatlas.maps.search import exact
 
 METHODS = ("pearson", "spearman")
 
@@ -50,6 +51,45 @@ def test_no_better_neighbour_is_left_out(values: np.ndarray, method: str) -> Non
         assert np.all(np.diff(listed) <= 1.1e-6)
         others = np.delete(full[unit], [unit, *best.tolist()])
         assert others.max() <= listed.min() + 1.1e-6
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_without_regard_to_sign_the_largest_correlations_are_neighbours(values: np.ndarray, method: str) -> None:
+    near = nearest_neighbours(standardise(values, method).rows, 15, absolute=True)
+    full = reference.matrix(values, method)
+    assert near.absolute
+    assert near.recall == 1
+    assert near.indices.tolist() == reference.neighbours(full, 15, absolute=True)
+    np.testing.assert_allclose(near.correlations, np.take_along_axis(full, near.indices, axis=1), atol=1e-6)
+    assert np.array_equal(near.closeness(7), np.abs(near.correlations[:, :7]))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_rows_of_many_units_are_those_of_few_in_steps_that_float32_holds(
+    values: np.ndarray, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = standardise(values, method)
+    monkeypatch.setattr(correlation, "EXACT_UNITS", 10)
+    monkeypatch.setattr(correlation, "_BLOCK_CELLS", 7 * len(values))
+    many = standardise(values, method)
+    assert few.rows.dtype == np.float64
+    assert many.rows.dtype == np.float32
+    np.testing.assert_allclose(many.rows, few.rows, atol=0.5000001 / 2**24)
+    assert np.array_equal(many.rows * 2.0**24, np.rint(many.rows * 2.0**24))
+    assert np.array_equal(many.constant, few.constant)
+    assert np.array_equal(many.missing, few.missing)
+
+
+def test_above_twenty_thousand_units_are_searched(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(correlation, "EXACT_UNITS", 599)
+    rows = standardise(rng.normal(size=(10, 600)), "pearson").rows
+    near = nearest_neighbours(rows, 20)
+    assert near.recall >= 0.99
+    everything = exact(rows, rows, 20, own=np.arange(600)).indices
+    hits = sum(
+        len(set(some) & set(others)) for some, others in zip(near.indices.tolist(), everything.tolist(), strict=True)
+    )
+    assert hits >= 0.98 * everything.size
 
 
 def test_equal_correlations_stand_in_order_of_index(make: Make) -> None:

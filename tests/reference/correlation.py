@@ -55,9 +55,10 @@ def matrix_with_gaps(values: np.ndarray, method: str) -> np.ndarray:
     return result
 
 
-def neighbours(correlations: np.ndarray, k: int) -> list[list[int]]:
+def neighbours(correlations: np.ndarray, k: int, absolute: bool = False) -> list[list[int]]:
     """The ``k`` most correlated other units of each unit; those equal to within a millionth in order of index."""
     lists = []
+    correlations = np.abs(correlations) if absolute else correlations
     for unit, row in enumerate(correlations):
         others = [other for other in range(len(row)) if other != unit]
         # Millionths, counted from a place where no simple fraction falls half way between two of them.

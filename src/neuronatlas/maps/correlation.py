@@ -21,6 +21,7 @@ CORRELATIONS = ("pearson", "spearman")
 # what is left then is the order in which a mean was summed.
 _ROUNDINGS = 16
 _BLOCK_CELLS = 2**22
+_STEPS = 2.0**24
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +30,8 @@ class Standardised:
 
     ``rows`` have mean 0 and length 1, or are 0 throughout where ``constant``. ``missing`` counts the values of each
     unit that were not finite; each of them stands at the unit's mean (for Spearman at its mean rank), where it adds
-    nothing to any correlation. The rows are float64, of more than 20,000 units float32.
+    nothing to any correlation. The rows are float64; of more than 20,000 units
+    float32, in whole steps of 2**-24, so that their products can be summed in float64 without any rounding.
     """
 
     rows: Float[np.ndarray, "units stimuli"]
@@ -74,7 +76,8 @@ def standardise(values: Float[np.ndarray, "stimuli units"], method: str) -> Stan
     block = max(1, _BLOCK_CELLS // max(stimuli, 1))
     for start in range(0, units, block):
         some = slice(start, start + block)
-        rows[some], constant[some], missing[some] = _standardised(values[:, some], method)
+        block_rows, constant[some], missing[some] = _standardised(values[:, some], method)
+        rows[some] = block_rows if units <= EXACT_UNITS else np.rint(block_rows * _STEPS) / _STEPS
     return Standardised(rows, constant, missing)
 
 

@@ -5,8 +5,9 @@ Modha 2001, Machine Learning 42:143), and a unit is compared with the units of i
 cells are nearby is read off a fixed sample of units whose exact neighbours are known, and what share of these is found
 is part of the result.
 
-Nothing here is drawn at random, and every product of rows is a sum of whole numbers too small to be rounded: so the
-number of threads, the library of linear algebra and its order of summing cannot change a bit.
+Nothing here is drawn at random, and every product of the float32 rows that `standardise` makes of many units is a sum of
+whole numbers too small to be rounded: so the number of threads, the library of linear algebra and its order of summing
+cannot change a bit.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64, Int32, Int64
+from jaxtyping import Float, Float32, Float64, Int32, Int64
 
 EXACT_UNITS = 20_000
 """Up to so many units all pairs are compared."""
@@ -26,9 +27,10 @@ _STEPS = 1_000_000
 _OFFSET = 0.0707
 _BLOCK_CELLS = 2**24
 
-# Rows have length 1, so the products of rows in these steps stay below 2**53 in float64, and 2**24 in float32.
-_FINE = 2.0**26
+# Rows have length 1, so the products of rows in whole steps of 1 / _COARSE stay below 2**24 of these, squared, and are
+# exact in float32; as those in steps of 2**-24, of `standardise`, are in float64.
 _COARSE = 2.0**11
+_GATHERED = 256
 
 _UNITS_A_CELL = 128
 _MOST_CELLS = 2048
@@ -111,10 +113,10 @@ def search(
             continue
         lists = [cells.order[cells.starts[one] : cells.starts[one + 1]] for one in nearby[cell, :probes]]
         candidates = np.sort(np.concatenate(lists))
-        block = max(1, _BLOCK_CELLS // len(candidates))
+        block = max(1, _BLOCK_CELLS // 8 // len(candidates))
         for start in range(0, len(asking), block):
             some = asking[start : start + block]
-            products = _products(_fine(queries[some]), rows, candidates)
+            products = _products(queries[some], rows, candidates)
             indices[some], correlations[some] = _best(
                 products, candidates, own[some], k=k, units=len(rows), absolute=absolute
             )
@@ -146,11 +148,6 @@ def _spread(total: int, count: int) -> Int64[np.ndarray, " some"]:
 
 def _coarse(rows: Float[np.ndarray, "units stimuli"]) -> Float32[np.ndarray, "units stimuli"]:
     return np.rint(rows * rows.dtype.type(_COARSE)).astype(np.float32)
-
-
-def _fine(rows: Float[np.ndarray, "units stimuli"]) -> Float64[np.ndarray, "units stimuli"]:
-    """Rows in whole steps of 2**-26, which moves a correlation by less than a rounding to 1e-6 does."""
-    return np.rint(rows.astype(np.float64) * _FINE) / _FINE
 
 
 def _closest(
@@ -245,19 +242,26 @@ def _products(
     rows: Float[np.ndarray, "units stimuli"],
     chosen: Int64[np.ndarray, " chosen"] | None,
 ) -> Float64[np.ndarray, "queries candidates"]:
-    """Float64 products of queries and rows, or the ``chosen`` of the rows, which are cut to `_fine` steps.
+    """Float64 products of queries and rows, or the ``chosen`` of the rows.
 
     The queries are copied: a float64 product of an array with itself may crash OpenBLAS.
     """
+    queries = queries.astype(np.float64)
     if chosen is None and rows.dtype == np.float64:
-        return queries.astype(np.float64) @ rows.T
-    queries = _fine(queries)
+        return queries @ rows.T
     total = len(rows) if chosen is None else len(chosen)
     products = np.empty((len(queries), total))
-    block = max(1, _BLOCK_CELLS // max(rows.shape[1], 1))
-    for start in range(0, total, block):
-        some = slice(start, start + block)
-        products[:, some] = queries @ _fine(rows[some] if chosen is None else rows[chosen[some]]).T
+    # Space that is used again and again: new pages for each part cost more than the products.
+    narrow = np.empty((min(_GATHERED, total), rows.shape[1]), dtype=rows.dtype)
+    wide = np.empty(narrow.shape)
+    for start in range(0, total, _GATHERED):
+        stop = min(start + _GATHERED, total)
+        if chosen is None:
+            wide[: stop - start] = rows[start:stop]
+        else:  # without the clipping, numpy would gather into yet another space first
+            np.take(rows, chosen[start:stop], axis=0, out=narrow[: stop - start], mode="clip")
+            wide[: stop - start] = narrow[: stop - start]
+        np.matmul(queries, wide[: stop - start].T, out=products[:, start:stop])
     return products
 
 
@@ -279,8 +283,8 @@ def _best(
     kept = min(k, len(candidates))
     if not kept:
         return indices, correlations
-    negative: Bool[np.ndarray, "queries candidates"] = products < 0
     np.clip(products, -1.0, 1.0, out=products)
+    negative = products < 0 if absolute else None
     if absolute:
         np.abs(products, out=products)
     # One whole number a pair, unique in its row, that sorts by falling correlation and then by rising index.
@@ -300,7 +304,7 @@ def _best(
     falling = np.floor(best / units)
     found = (best - falling * units).astype(np.int64)
     levels = np.where(known, -falling / _STEPS + 0.0, 0.0)
-    if absolute:
+    if negative is not None:
         places = np.minimum(np.searchsorted(candidates, found), len(candidates) - 1)
         levels *= np.where(np.take_along_axis(negative, places, axis=1), -1.0, 1.0)
     indices[:, :kept] = np.where(known, found, -1)
