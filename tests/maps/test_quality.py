@@ -129,9 +129,10 @@ def test_silent_units_and_the_order_of_units_change_no_score(
 def test_few_units_have_no_scores_and_identical_ones_no_pattern(make: Make, rng: np.random.Generator) -> None:
     names = {"k", "trustworthiness", "recall", "moran"}
     assert ResponseMap().fit(make(rng.normal(size=(20, 7)))).quality == {}
-    assert set(ResponseMap().fit(make(rng.normal(size=(20, 8)))).quality) == names
+    assert set(ResponseMap().fit(make(rng.normal(size=(20, 8)))).quality) >= names
     alike = ResponseMap().fit(make(np.repeat(rng.normal(size=(20, 1)), 12, axis=1)))
-    assert set(alike.quality) == names - {"moran"}
+    assert names - {"moran"} <= set(alike.quality)
+    assert "moran" not in alike.quality
 
 
 def test_too_many_neighbours_are_refused(rng: np.random.Generator) -> None:

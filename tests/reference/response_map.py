@@ -7,6 +7,7 @@ import math
 import numpy as np
 from scipy.interpolate import griddata
 from scipy.spatial import ConvexHull
+from scipy.stats import spearmanr
 from tests.reference.correlation import is_constant
 
 
@@ -100,3 +101,46 @@ def _copied(one: np.ndarray, other: np.ndarray) -> bool:
         return False
     a, b = a - a.mean(), b - b.mean()
     return float(a @ b) > (1 - 1e-6) * math.sqrt(float(a @ a) * float(b @ b))
+
+
+class OldMap:
+    """Neural-response-map 1.0.0 for activations that are given: what it keeps, correlates and draws, one number at a time."""
+
+    def __init__(self, train: np.ndarray) -> None:
+        self.low = [min(float(value) for value in column) for column in train.T]
+        self.high = [max(float(value) for value in column) for column in train.T]
+        self.neurons = [len({float(value) for value in column}) > 1 for column in train.T]
+        self.kept = [unit for unit, kept in enumerate(self.neurons) if kept]
+        self.distance = 1 - np.asarray(spearmanr(train[:, self.kept].astype(np.float64)).statistic)
+
+    def colours(self, shown: np.ndarray) -> np.ndarray:
+        """Each kept neuron's mean over the samples, from 0 at its least to 1 at its most in training."""
+        result = []
+        for unit in self.kept:
+            low, high = self.low[unit], self.high[unit]
+            levels = [min(max((float(value) - low) / (high - low), 0.0), 1.0) for value in shown[:, unit]]
+            result.append(sum(levels) / len(levels))
+        return np.array(result)
+
+    @staticmethod
+    def picture(positions: np.ndarray, values: np.ndarray, method: str, resolution: int) -> np.ndarray:
+        """``griddata`` over the bounding box of the positions; row 0 at the lowest y."""
+        x, y = (np.linspace(axis.min(), axis.max(), resolution) for axis in positions.T)
+        places = tuple(np.meshgrid(x, y))
+        linear = griddata(positions, values, places, method="linear")
+        if method == "linear":
+            return linear
+        return np.where(np.isnan(linear), np.nan, griddata(positions, values, places, method="nearest"))
+
+
+def old_circle(positions: np.ndarray) -> np.ndarray:
+    """Neural-response-map's projection as it was: each row is divided by what its sector, half of it moved, reaches."""
+    places = positions.copy()
+    sectors = [np.round((math.atan2(place[1], place[0]) + np.pi) / (2 * np.pi), 2) for place in places]
+    for unit in range(len(places)):
+        reach = np.zeros(2, dtype=places.dtype)
+        for other in range(len(places)):
+            if sectors[other] == sectors[unit]:
+                reach = np.maximum(reach, np.abs(places[other]))
+        places[unit] /= np.sqrt(reach[0] ** 2 + reach[1] ** 2)
+    return places

@@ -83,8 +83,9 @@ def continuity(
             near[number] = best[np.argsort(-row[best], kind="stable")[:k]]
 
     def closeness(rows: Chosen) -> Float64[np.ndarray, "rows units"]:
-        offsets = positions[rows, None] - positions
-        return -np.sum(offsets * offsets, axis=2)
+        across, along = (np.square(axis[rows, None] - axis) for axis in positions.T.copy())
+        across += along
+        return np.negative(across, out=across)
 
     return _rank_score(closeness, chosen, near, len(standardised))
 
@@ -191,7 +192,7 @@ def topography(
     each = np.full(len(values), np.nan)
     each[varying] = found
     reached = np.count_nonzero(null >= found.mean() - 1e-12)
-    p = (1 + reached) / (1 + permutations)
+    p = float((1 + reached) / (1 + permutations))
     return Topography(float(found.mean()), float(null.mean()), float(null.std()), p, each)
 
 
@@ -273,7 +274,9 @@ def _rank_score(
         close[np.arange(len(rows)), rows] = -np.inf
         for column in near[start : start + len(rows)].T:
             own = close[np.arange(len(rows)), column][:, None]
-            before = (close == own) & (np.arange(units) < column[:, None])
-            rank = 1 + np.count_nonzero(close > own, axis=1) + np.count_nonzero(before, axis=1)
+            rank = 1 + np.count_nonzero(close > own, axis=1)
+            tied = np.flatnonzero(np.count_nonzero(close >= own, axis=1) > rank)
+            before = (close[tied] == own[tied]) & (np.arange(units) < column[tied, None])
+            rank[tied] += np.count_nonzero(before, axis=1)
             excess += int(np.maximum(rank - k, 0).sum())
     return 1.0 - excess * 2.0 / (len(chosen) * k * (2.0 * units - 3.0 * k - 1.0))
