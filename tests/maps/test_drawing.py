@@ -133,15 +133,17 @@ def test_outlines_run_between_the_layers(kind: str) -> None:
     assert len(both.collections) == 2
 
 
-def test_names_point_at_their_units_and_do_not_overlap(rng: np.random.Generator) -> None:
+@pytest.mark.parametrize(("side", "name"), [(120, "blocks.{}:$7$"), (60, "b.{}:"), (60, "b.{}:\nsecond")])
+def test_names_point_at_their_units_and_do_not_overlap(side: int, name: str, rng: np.random.Generator) -> None:
     positions = rng.uniform(-1, 1, (100, 2))
     positions[:14] = rng.normal(0.3, 0.01, (14, 2))  # in a crowd
-    ax = drawing.new_axes(160, 120)
+    ax = drawing.new_axes(1.4 * side, side)
     module._frame(ax)
-    drawing.name_units(ax, positions, {unit: f"blocks.{unit}:$7$" for unit in range(14)})
+    count = 14 if side > 100 else 8
+    drawing.name_units(ax, positions, {unit: name.format(unit) for unit in range(count)})
     ax.figure.canvas.draw()
     boxes = [text.get_window_extent() for text in ax.texts]
-    assert len(boxes) == 14
+    assert len(boxes) == count
     for text in ax.texts:
         unit = int(text.get_text().split(".")[1].split(":")[0])
         assert text.xy == pytest.approx(tuple(positions[unit]))
@@ -153,7 +155,7 @@ def test_names_point_at_their_units_and_do_not_overlap(rng: np.random.Generator)
 
 @pytest.mark.parametrize("heights", [[0.0] * 12, [1.0] * 5, [-1.0, -1.0, 0.9, 0.95, 1.0], [0.2], []])
 def test_heights_keep_apart_and_in_order(heights: list[float]) -> None:
-    moved = module._spread(np.array(heights))
+    moved = module._spread(np.array(heights), 0.12)
     assert (np.diff(moved) >= 0.12 - 1e-9).all()
     assert (np.abs(moved) <= 1.33).all()
     assert moved[-1:].max(initial=0) <= 1.0
@@ -169,6 +171,8 @@ def test_colourings_say_what_they_show() -> None:
         assert found.high == -found.low == symmetric_limit(*drawn, percentile=90)
         assert found.legend == LEGENDS[kind]
         assert found.cmap == DIVERGING
+    with pytest.raises(UnknownName, match="no scale 'effect'"):
+        drawing.levels("effect")
     with pytest.raises(UnknownName, match="no kind 'levels'"):
         drawing.about_zero("levels")
     with pytest.raises(WrongInput, match=r"low 1.0 and high 1.0 must be finite, low below high"):
@@ -216,6 +220,8 @@ def test_small_multiples_share_one_scale() -> None:
     assert len({round(ax.get_position().y0, 3) for ax in wide.values()}) == 1
     with pytest.raises(WrongInput, match="pictures is empty"):
         drawing.small_multiples({}, colouring)
+    with pytest.raises(WrongInput, match=r"room 0\.5 must be"):
+        drawing.small_multiples(pictures, colouring, room=0.5)
     with pytest.raises(WrongInput, match="columns 0 must be"):
         drawing.small_multiples(pictures, colouring, columns=0)
 

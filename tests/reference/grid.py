@@ -9,16 +9,18 @@ Cell = tuple[int, int]
 
 def square(units: int) -> tuple[list[Cell], int]:
     side = math.ceil(math.sqrt(units))
-    return [(column, row) for column in range(side) for row in range(side)], side
+    return nearest_to_the_middle(side)[:units], side
+
+
+def nearest_to_the_middle(side: int) -> list[Cell]:
+    cells = [(column, row) for column in range(side) for row in range(side)]
+    middle = (side - 1) / 2
+    return sorted(cells, key=lambda cell: ((cell[0] - middle) ** 2 + (cell[1] - middle) ** 2, cell))
 
 
 def disc(units: int) -> tuple[list[Cell], int]:
-    side = 2 * units + 2 if units < 9 else math.ceil(2 * math.sqrt(units / math.pi)) + 2
-    if side % 2 != (math.ceil(2 * math.sqrt(units / math.pi)) + 2) % 2:
-        side += 1
-    cells = [(column, row) for column in range(side) for row in range(side)]
-    cells.sort(key=lambda cell: ((cell[0] - (side - 1) / 2) ** 2 + (cell[1] - (side - 1) / 2) ** 2, cell))
-    chosen = cells[:units]
+    wide = math.ceil(2 * math.sqrt(units / math.pi)) + 2
+    chosen = nearest_to_the_middle(wide + 4)[:units]  # a wider lattice with the same middle holds the same cells
     left, bottom = min(column for column, _ in chosen), min(row for _, row in chosen)
     chosen = [(column - left, row - bottom) for column, row in chosen]
     return chosen, max(max(cell) for cell in chosen) + 1

@@ -29,8 +29,10 @@ MILLIMETRES = 25.4
 MOST_NAMED = 24
 _LETTER_MM = 1.45
 """Width of a letter of 8 points."""
-_LINE = 0.12
-"""Height of a line of names, where the map is 2 high."""
+_LINE_MM = 3.1
+"""Height of a line of 7 points."""
+_SQUEEZED = 0.75
+"""The share of its size that a map with names keeps, about, when a layout makes room for them."""
 _FINE = 500
 """Pixels a side from which a line around pixels looks as if it followed their edges."""
 
@@ -80,7 +82,7 @@ def draw_points(
     order = np.argsort(np.where(known, np.abs(values), -1.0), kind="stable")[int((~known).sum()) :]
     lost = positions[~known]
     ax.scatter(
-        lost[:, 0], lost[:, 1], s=_dot(len(values)) / 4, c=OTHER_COLOUR, linewidths=0, rasterized=len(lost) > 5000
+        lost[:, 0], lost[:, 1], s=_dot(ax, len(values)) / 4, c=OTHER_COLOUR, linewidths=0, rasterized=len(lost) > 5000
     )
     dots = ax.scatter(
         positions[order, 0],
@@ -89,7 +91,7 @@ def draw_points(
         cmap=colouring.colours,
         vmin=colouring.low,
         vmax=colouring.high,
-        s=_dot(len(values)),
+        s=_dot(ax, len(values)),
         linewidths=0,
         rasterized=len(values) > 5000,
     )
@@ -132,7 +134,7 @@ def draw_layers(ax: Axes, positions: Float64[np.ndarray, "units 2"], layers: Seq
         positions[order, 0],
         positions[order, 1],
         c=paint[order],
-        s=_dot(len(layers)),
+        s=_dot(ax, len(layers)),
         linewidths=0,
         rasterized=len(layers) > 5000,
     )
@@ -167,11 +169,13 @@ def name_units(ax: Axes, positions: Float64[np.ndarray, "units 2"], names: Mappi
     if len(names) > MOST_NAMED:
         message = f"names holds {len(names)} units, more than the {MOST_NAMED} that can be read: choose a few"
         raise WrongInput(message)
+    line = 2.0 * _LINE_MM / (_SQUEEZED * min(_size_mm(ax)))
     across = sorted(names, key=lambda unit: (positions[unit, 0], unit))
     for side, mine in ((-1.0, across[: len(across) // 2]), (1.0, across[len(across) // 2 :])):
         mine.sort(key=lambda unit: (positions[unit, 1], unit))
-        for unit, height in zip(mine, _spread(positions[mine, 1]), strict=True):
-            line = {"arrowstyle": "-", "color": "black", "linewidth": 0.6, "shrinkA": 1, "shrinkB": 0}
+        gap = line * max((names[unit].count("\n") + 1 for unit in mine), default=1)
+        for unit, height in zip(mine, _spread(positions[mine, 1], gap), strict=True):
+            leader = {"arrowstyle": "-", "color": "black", "linewidth": 0.6, "shrinkA": 1, "shrinkB": 0}
             place = (1.06 * side, height)
             align = "left" if side > 0 else "right"
             ax.annotate(
@@ -182,7 +186,7 @@ def name_units(ax: Axes, positions: Float64[np.ndarray, "units 2"], names: Mappi
                 va="center",
                 fontsize=7,
                 annotation_clip=False,
-                arrowprops=line,
+                arrowprops=leader,
                 parse_math=False,
             )
             ax.plot(*positions[unit], "o", markersize=3.5, markerfacecolor="none", markeredgecolor="black", mew=0.8)
@@ -221,14 +225,21 @@ def _frame(ax: Axes) -> None:
     ax.set_axis_off()
 
 
-def _dot(units: int) -> float:
-    """The area of a dot in square points: about half of an Axes of 4 inches is covered, within what can be seen."""
-    return float(np.clip(0.5 * (4 * 72) ** 2 / max(units, 1) / 4, 0.5, 40.0))
+def _dot(ax: Axes, units: int) -> float:
+    """The area of a dot in square points: an eighth of the Axes is covered, within what can be seen."""
+    return float(np.clip((_size_mm(ax)[0] / MILLIMETRES * 72) ** 2 / 8 / max(units, 1), 0.5, 40.0))
 
 
-def _spread(heights: Float64[np.ndarray, " names"]) -> Float64[np.ndarray, " names"]:
-    """Rising heights within -1..1, moved so that neighbours keep a line apart."""
-    gap = min(_LINE, 2.0 / max(len(heights) - 1, 1))
+def _size_mm(ax: Axes) -> tuple[float, float]:
+    """How wide and high the Axes are before a layout makes room for legends."""
+    place, whole = ax.get_position(), ax.figure.bbox
+    inch = ax.figure.dpi / MILLIMETRES
+    return float(place.width * whole.width / inch), float(place.height * whole.height / inch)
+
+
+def _spread(heights: Float64[np.ndarray, " names"], gap: float) -> Float64[np.ndarray, " names"]:
+    """Rising heights within -1..1, moved so that neighbours keep ``gap`` apart, or less where there is no room."""
+    gap = min(gap, 2.0 / max(len(heights) - 1, 1))
     moved = heights.copy()
     for index in range(1, len(moved)):
         moved[index] = max(moved[index], moved[index - 1] + gap)
@@ -252,13 +263,15 @@ def _layer_legend(ax: Axes, colours: Mapping[str, str], *, marker: str) -> None:
     if others:
         text = f"{others} other layer{'s' if others > 1 else ''}"
         entries.append(Line2D([], [], color=OTHER_COLOUR, marker=marker, linestyle="" if marker else "-", label=text))
+    longest = max((len(str(entry.get_label())) for entry in entries), default=1)
+    columns = int(np.clip(_size_mm(ax)[0] / ((longest + 6) * _LETTER_MM), 1, max(len(entries), 1)))
     legend = ax.legend(
         handles=entries,
         loc="upper center",
         bbox_to_anchor=(0.5, 0.0),
-        ncols=min(4, max(len(entries), 1)),
+        ncols=columns,
         fontsize=7,
         frameon=False,
     )
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+    for name in legend.get_texts():
+        name.set_parse_math(False)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from neuronatlas.errors import UnknownName, WrongInput
-from neuronatlas.maps.scale import DEVIATION, LEGENDS, symmetric_limit
+from neuronatlas.maps.scale import DEVIATION, LEGENDS, SCALES, symmetric_limit
 
 if TYPE_CHECKING:
     import matplotlib.colors
@@ -62,6 +62,8 @@ class Colouring:
 
 def levels(scale: str) -> Colouring:
     """The colouring of responses on the usual ranges of `scale.SCALES`."""
+    if scale not in SCALES:
+        raise UnknownName("scale", scale, SCALES)
     return Colouring(LEGENDS[scale])
 
 

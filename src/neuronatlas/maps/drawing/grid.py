@@ -51,8 +51,8 @@ def equal_area_grid(
     """One cell for each unit, neighbours kept together.
 
     ``keys`` tells units at exactly the same place apart (all different; the order of the units where not given), so that
-    with them the order of the units moves no cell. "square": the lattice of ceil(sqrt(units)) a side, its empty cells
-    spread evenly. "disc": as many cells as units, those nearest to the middle of a lattice. Raises `WrongInput` for
+    with them the order of the units moves no cell. "square": the lattice of ceil(sqrt(units)) a side, its empty cells at
+    the corners. "disc": the cells nearest to the middle of a lattice. Raises `WrongInput` for
     positions that are not finite, and for keys of which two are equal.
     """
     if shape not in SHAPES:
@@ -73,21 +73,25 @@ def equal_area_grid(
 
 
 def _square(units: int) -> tuple[Int64[np.ndarray, "cells 2"], int]:
-    """All cells (column, row) of the smallest square that holds the units."""
+    """The cells (column, row) of the smallest square that holds the units, without those at its corners that are too many."""
     side = max(int(np.ceil(np.sqrt(units))), 1)
-    return np.stack(np.divmod(np.arange(side * side), side), axis=1), side
+    return _middle(side, units), side
 
 
 def _disc(units: int) -> tuple[Int64[np.ndarray, "cells 2"], int]:
-    """As many cells as units, nearest to the middle; equally near ones from the lower left."""
-    wide = int(np.ceil(2.0 * np.sqrt(max(units, 1) / np.pi))) + 2
-    cells = np.stack(np.divmod(np.arange(wide * wide), wide), axis=1)
-    distance = ((2 * cells - (wide - 1)) ** 2).sum(axis=1)
-    chosen = cells[np.argsort(distance, kind="stable")[:units]]
+    """As many cells as units, nearest to the middle of a lattice that is cut to them."""
+    chosen = _middle(int(np.ceil(2.0 * np.sqrt(max(units, 1) / np.pi))) + 2, units)
     if not units:
         return chosen, 1
     chosen = chosen - chosen.min(axis=0)
     return chosen, int(chosen.max()) + 1
+
+
+def _middle(side: int, count: int) -> Int64[np.ndarray, "cells 2"]:
+    """The ``count`` cells of a square nearest to its middle; of equally near ones those to the left, then below."""
+    cells = np.stack(np.divmod(np.arange(side * side), side), axis=1)
+    distance = ((2 * cells - (side - 1)) ** 2).sum(axis=1)
+    return cells[np.argsort(distance, kind="stable")[:count]]
 
 
 def _ranks(positions: Real[np.ndarray, "units 2"], keys: Int64[np.ndarray, " units"]) -> Int64[np.ndarray, "2 units"]:

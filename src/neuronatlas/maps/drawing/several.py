@@ -28,11 +28,13 @@ def small_multiples(
     *,
     columns: int | None = None,
     width_mm: float = 180.0,
+    room: float = 1.0,
 ) -> tuple[Figure, dict[str, Axes]]:
     """One map for each title, row by row, with one legend: ``colouring`` holds for all of them.
 
-    ``columns``: how many stand side by side (default: as near to a square as can be, at most five). Also the Axes of
-    each title, to draw on.
+    ``columns``: how many stand side by side (default: as near to a square as can be, at most five). ``room``: the
+    width that a map has by its height, 1 being its own; 1.8 leaves space for names of units at its sides. Also gives the
+    Axes of each title, to draw on.
     """
     if not pictures:
         message = "pictures is empty: give at least one map and its title"
@@ -42,12 +44,18 @@ def small_multiples(
     if columns < 1:
         message = f"columns {columns} must be at least 1"
         raise WrongInput(message)
+    if not 1.0 <= room <= 10.0:
+        message = f"room {room} must be from 1 to 10"
+        raise WrongInput(message)
     columns = min(columns, len(pictures))
-    figure, cells = _sheet(len(pictures), columns, width_mm)
+    each = max((width_mm - _LEGEND_MM) / columns, 5.0)
+    rows = -(-len(pictures) // columns)
+    figure = new_figure(width_mm, max(rows * (each / room + _TITLE_MM), 60.0))
+    cells = [figure.add_subplot(rows, columns, place + 1) for place in range(len(pictures))]
     axes = dict(zip(pictures, cells, strict=True))
     for title, ax in axes.items():
         shown = draw_picture(ax, pictures[title], colouring)
-        _title(ax, title, (width_mm - _LEGEND_MM) / columns)
+        _title(ax, title, each)
     add_legend(shown, cells, colouring, *pictures.values())
     return figure, axes
 
@@ -80,14 +88,6 @@ def first_against_second(
     add_legend(shown, cells[:2], colouring, *pictures.values())
     add_legend(draw_picture(cells[2], difference, of_difference), cells[2:], of_difference, difference)
     return figure, axes
-
-
-def _sheet(count: int, columns: int, width_mm: float) -> tuple[Figure, list[Axes]]:
-    """A figure with room for so many square maps, their titles and one legend on the right."""
-    rows = -(-count // columns)
-    side = max((width_mm - _LEGEND_MM) / columns, 5.0)
-    figure = new_figure(width_mm, max(rows * (side + _TITLE_MM), 60.0))
-    return figure, [figure.add_subplot(rows, columns, place + 1) for place in range(count)]
 
 
 def _title(ax: Axes, text: str, width_mm: float) -> None:
