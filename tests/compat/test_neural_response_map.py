@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -400,3 +401,14 @@ def test_a_network_of_this_package_gives_the_same_map(
     result.TrainMap(pictures)
     assert {unit.layer for unit in result.units} == set(list(network.layers)[:-1])
     assert len(record(network, pictures).stimuli) == 50
+
+
+def test_the_page_for_those_who_come_from_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Path(__file__).parents[2] / "docs" / "from-neural-response-map.md"
+    blocks = re.findall(r"^```python\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 3
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"__name__": page.stem}
+    for number, block in enumerate(blocks, 1):
+        exec(compile(block, f"{page.name}, block {number}", "exec"), names)  # noqa: S102 - a page of this repository
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["disc.png", "map.png", "own.png"]

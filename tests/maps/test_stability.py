@@ -102,3 +102,30 @@ def test_too_little_to_compare_is_refused(make: Make, wrong: dict[str, object]) 
     table = make(np.zeros((3 if not wrong else 8, 5)))
     with pytest.raises(WrongInput, match="at least 2 different seeds, 1 split and 4 stimuli"):
         stability(lambda part, seed: np.zeros((5, 2)), table, **wrong)
+
+
+@pytest.mark.parametrize(("correlation", "layout"), [("spearman", "tsne"), ("pearson", "pca")])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_permuting_the_units_permutes_the_whole_map(real: Responses, correlation: str, layout: str, seed: int) -> None:
+    """With copies, a constant unit, ties and missing responses: places, colours and copies go with their units."""
+    values = real.values.copy()
+    values[:, 3], values[:, 9], values[5, 20] = values[:, 2], values[:, 2], np.nan
+    values[:, 30:34] = np.rint(values[:, 30:34])
+    table = replace(real, values=values)
+    order = np.random.default_rng(seed).permutation(len(real.units))
+    settings = ResponseMap(correlation=correlation, layout=layout)
+    one, two = settings.fit(table), settings.fit(table.select(units=order.tolist()))
+    assert two.units == tuple(real.units[unit] for unit in order)
+    np.testing.assert_array_equal(two.positions, one.positions[order])
+    np.testing.assert_array_equal(two.normalise(real.stimuli[7]), one.normalise(real.stimuli[7])[order])
+    assert set(one.constant) == set(two.constant)
+    assert {frozenset(pair) for pair in _groups(one)} == {frozenset(pair) for pair in _groups(two)}
+    rasters = [map_.raster(real.stimuli[7], resolution=40) for map_ in (one, two)]
+    np.testing.assert_array_equal(*rasters)
+
+
+def _groups(fitted: ResponseMap) -> list[set[str]]:
+    groups: dict[str, set[str]] = {}
+    for copy, original in fitted.copies.items():
+        groups.setdefault(str(original), {str(original)}).add(str(copy))
+    return list(groups.values())
