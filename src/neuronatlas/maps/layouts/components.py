@@ -14,6 +14,7 @@ from neuronatlas.maps.search import EXACT_UNITS
 MOST_FOR_MDS = 4000
 
 _BLOCK_CELLS = 2**22
+_COVARIANCE_UNITS = 2048
 _TURNS = 300
 _REFERENCES = 256
 _MDS_ROUNDS = 300
@@ -40,9 +41,10 @@ def pca(
     if neighbours is not None and neighbours.absolute:
         return pca(without_signs(standardised))
     chosen = np.unique(np.linspace(0, units - 1, min(units, EXACT_UNITS)).astype(np.int64))
-    sample = np.asarray(standardised if len(chosen) == units else standardised[chosen], dtype=np.float64)
+    sample = np.array(standardised if len(chosen) == units else standardised[chosen], dtype=np.float64)
     mean = sample.mean(axis=0)
-    axes = _axes(sample - mean)
+    sample -= mean
+    axes = _axes(sample)
     positions = np.empty((units, 2))
     block = max(1, _BLOCK_CELLS // stimuli)
     for start in range(0, units, block):
@@ -59,14 +61,22 @@ def _axes(centred: Float64[np.ndarray, "units stimuli"]) -> Float64[np.ndarray, 
     units, stimuli = centred.shape
     phases = np.arange(1, stimuli + 1)
     axes = np.stack([np.sin(phases * math.sqrt(2)), np.sin(phases * math.sqrt(3) + 1)], axis=1)
-    # The copy: a float64 product of an array with itself may crash OpenBLAS.
-    spread = centred.T.copy() @ centred if stimuli < units else None
+    spread = _covariance(centred) if stimuli < units else None
     for _ in range(_TURNS):
         before = axes
         axes = _orthonormal(centred.T @ (centred @ axes) if spread is None else spread @ axes)
         if np.abs(axes - before).max() < 1e-10:
             break
     return axes
+
+
+def _covariance(centred: Float64[np.ndarray, "units stimuli"]) -> Float64[np.ndarray, "stimuli stimuli"]:
+    """The sum of the products of all pairs of stimuli over the units."""
+    total = np.zeros((centred.shape[1], centred.shape[1]))
+    for start in range(0, len(centred), _COVARIANCE_UNITS):
+        part = centred[start : start + _COVARIANCE_UNITS]
+        total += part.T.copy() @ part  # copied: a float64 product of an array with itself may crash OpenBLAS
+    return total
 
 
 def _orthonormal(axes: Float64[np.ndarray, "stimuli 2"]) -> Float64[np.ndarray, "stimuli 2"]:

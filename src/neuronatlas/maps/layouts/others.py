@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float32, Float64
 
 from neuronatlas.errors import WrongInput
 from neuronatlas.maps.correlation import Neighbours
@@ -26,7 +26,9 @@ from neuronatlas.maps.layouts.layout import usable_perplexity
 FEWEST_FOR_OTHERS = 16
 
 _PACMAP_NEIGHBOURS = 10
+# The size of the start and the noise on it are those UMAP gives its own start.
 _UMAP_START = 10.0
+_UMAP_NOISE = 1e-4
 
 
 def umap(
@@ -51,7 +53,7 @@ def umap(
     itself = np.arange(units)[:, None]
     model = package.UMAP(
         n_neighbors=k + 1,
-        init=(start * _UMAP_START).astype(np.float32),
+        init=_moved(start, seed),
         random_state=seed,
         n_jobs=1,
         force_approximation_algorithm=True,
@@ -60,7 +62,7 @@ def umap(
             np.concatenate([np.zeros((units, 1)), distances], axis=1).astype(np.float32),
         ),
     )
-    with _quiet("umap"):
+    with _quiet("umap.umap_"):
         return np.array(model.fit_transform(_rows(standardised, neighbours)), dtype=np.float64)
 
 
@@ -83,9 +85,15 @@ def pacmap(
     package = _package("pacmap")
     k = min(_PACMAP_NEIGHBOURS, (units - 1) // 4, neighbours.indices.shape[1])
     pairs = np.stack([np.repeat(np.arange(units), k), neighbours.indices[:, :k].ravel()], axis=1)
-    with _quiet("pacmap"):
+    with _quiet("pacmap.pacmap"):
         model = package.PaCMAP(n_neighbors=k, pair_neighbors=pairs.astype(np.int32), random_state=seed)
         return np.array(model.fit_transform(_rows(standardised, neighbours), init=start), dtype=np.float64)
+
+
+def _moved(start: Float64[np.ndarray, "units 2"], seed: int) -> Float32[np.ndarray, "units 2"]:
+    """The start, every point a little off it: UMAP divides by the length of each axis, and must not by none."""
+    noise = np.random.default_rng(seed).normal(scale=_UMAP_NOISE, size=start.shape)
+    return (start * _UMAP_START + noise).astype(np.float32)
 
 
 def _rows(

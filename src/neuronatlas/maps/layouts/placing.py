@@ -10,9 +10,9 @@ from neuronatlas.maps.search import EXACT_UNITS, exact, search
 
 
 def place(
-    new_rows: Float[np.ndarray, "new stimuli"],
+    new_rows: Float[np.ndarray, "new new_stimuli"],
     rows: Float[np.ndarray, "units stimuli"],
-    positions: Float64[np.ndarray, "units 2"],
+    positions: Float64[np.ndarray, "places 2"],
     *,
     k: int = 5,
     absolute: bool = False,
@@ -67,7 +67,7 @@ def weighted_median(
 
 
 def procrustes(
-    positions: Float64[np.ndarray, "units 2"], onto: Float64[np.ndarray, "units 2"]
+    positions: Float64[np.ndarray, "units 2"], onto: Float64[np.ndarray, "places 2"]
 ) -> Float64[np.ndarray, "units 2"]:
     """The positions shifted, turned, perhaps mirrored and scaled by one factor, to lie as near to ``onto`` as can be.
 

@@ -30,8 +30,8 @@ def tsne(
     *,
     seed: int,
     perplexity: float,
-    start: Float64[np.ndarray, "units 2"] | None = None,
-    weights: Float[np.ndarray, " units"] | None = None,
+    start: Float64[np.ndarray, "places 2"] | None = None,
+    weights: Float[np.ndarray, " weighed"] | None = None,
 ) -> Float64[np.ndarray, "units 2"]:
     """t-SNE of the units on their neighbours, at distances sqrt(2 (1 - correlation)).
 
