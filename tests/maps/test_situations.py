@@ -66,6 +66,14 @@ def test_a_unit_that_tells_is_found_and_chance_is_not_beaten(rng: np.random.Gene
     assert (others < 0.5).any()
 
 
+def test_infinities_are_no_thresholds() -> None:
+    values = np.array([1.0, 2.0, 1.0, 2.0, -np.inf, np.inf, 2.0, 1.0])[:, None]
+    inside = np.array([True, True, False, False, True, False, True, False])
+    fitted = np.arange(8) < 6
+    expected = reference.accuracy(values[:, 0].tolist(), inside.tolist(), fitted.tolist())
+    assert held_out_accuracy(values, inside[None], fitted)[0, 0] == expected == 1.0  # above 1.5
+
+
 def test_each_situation_is_halved() -> None:
     labels = ["a"] * 6 + ["b"] * 9 + [""] * 4 + ["a"]
     inside = by_label(labels)

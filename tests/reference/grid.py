@@ -42,8 +42,7 @@ def grid(positions: list[tuple[float, float]], keys: list[int], shape: str) -> l
         cut = (low[axis] + high[axis]) // 2
         below = [cell for cell in mine if cell[axis] < cut]
         above = [cell for cell in mine if cell[axis] >= cut]
-        share = math.floor(len(units) * len(below) / len(mine) + 0.5)
-        share = max(min(share, len(below)), len(units) - len(above))
+        share = len(below)
         units = sorted(units, key=lambda unit: (positions[unit][axis], positions[unit][1 - axis], keys[unit]))
         place(units[:share], below, low, [cut if each == axis else high[each] for each in (0, 1)])
         place(units[share:], above, [cut if each == axis else low[each] for each in (0, 1)], high)

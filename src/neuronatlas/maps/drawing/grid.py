@@ -1,8 +1,8 @@
 """An equal-area map: every unit is one cell of a square lattice, near the units that it lay near in the layout.
 
 In a Voronoi picture the area of a unit is an accident of the layout, and many units of a large map own no pixel at all.
-Here the layout is cut in two at a proportional median, across the longer side of the lattice, and each half again,
-until a part is one cell.
+Here the lattice is cut in two across its longer side, the units along that side in two such that each part has as many
+units as cells, and each part again, until it is one cell.
 """
 
 from __future__ import annotations
@@ -72,13 +72,13 @@ def equal_area_grid(
     return Grid(found[:, 1], found[:, 0], side)
 
 
-def _square(units: int) -> tuple[Int64[np.ndarray, "cells 2"], int]:
+def _square(units: int) -> tuple[Int64[np.ndarray, "units 2"], int]:
     """The cells (column, row) of the smallest square that holds the units, without those at its corners that are too many."""
     side = max(int(np.ceil(np.sqrt(units))), 1)
     return _middle(side, units), side
 
 
-def _disc(units: int) -> tuple[Int64[np.ndarray, "cells 2"], int]:
+def _disc(units: int) -> tuple[Int64[np.ndarray, "units 2"], int]:
     """As many cells as units, nearest to the middle of a lattice that is cut to them."""
     chosen = _middle(int(np.ceil(2.0 * np.sqrt(max(units, 1) / np.pi))) + 2, units)
     if not units:
@@ -87,7 +87,7 @@ def _disc(units: int) -> tuple[Int64[np.ndarray, "cells 2"], int]:
     return chosen, int(chosen.max()) + 1
 
 
-def _middle(side: int, count: int) -> Int64[np.ndarray, "cells 2"]:
+def _middle(side: int, count: int) -> Int64[np.ndarray, "count 2"]:
     """The ``count`` cells of a square nearest to its middle; of equally near ones those to the left, then below."""
     cells = np.stack(np.divmod(np.arange(side * side), side), axis=1)
     distance = ((2 * cells - (side - 1)) ** 2).sum(axis=1)
@@ -104,23 +104,22 @@ def _ranks(positions: Real[np.ndarray, "units 2"], keys: Int64[np.ndarray, " uni
 
 
 def _bisect(
-    ranks: Int64[np.ndarray, "2 units"], cells: Int64[np.ndarray, "cells 2"], side: int
+    ranks: Int64[np.ndarray, "2 units"], cells: Int64[np.ndarray, "units 2"], side: int
 ) -> Int64[np.ndarray, "units 2"]:
-    """The cell of each unit. Every pass cuts all parts at once: a part is a box of the lattice, its cells, its units."""
+    """The cell of each unit, there being as many cells as units.
+
+    Every pass cuts all parts at once: a part is a box of the lattice with its cells and as many units.
+    """
     units = ranks.shape[1]
     low, high = np.zeros((1, 2), dtype=np.int64), np.full((1, 2), side)  # of each part, first and past-the-last
-    of_unit, of_cell = np.zeros(units, dtype=np.int64), np.zeros(len(cells), dtype=np.int64)
+    of_unit, of_cell = np.zeros((2, units), dtype=np.int64)
     while (high - low).max(initial=1) > 1:
         parts = np.arange(len(low))
         axis = np.argmax(high - low, axis=1)  # the first of two equally long sides
         cut = (low + high)[parts, axis] // 2  # a box of one cell is cut at its own lower edge: into nothing and itself
-        above = cells[np.arange(len(cells)), axis[of_cell]] >= cut[of_cell]
-        room = np.bincount(of_cell, minlength=len(parts))
-        room_above = np.bincount(of_cell, weights=above, minlength=len(parts)).astype(np.int64)
-        count = np.bincount(of_unit, minlength=len(parts))
-        room_below = room - room_above
-        share = (2 * count * room_below + room) // np.maximum(2 * room, 1)  # rounded to the nearest, halves up
-        below = np.clip(share, count - room_above, room_below)
+        above = cells[np.arange(units), axis[of_cell]] >= cut[of_cell]
+        count = np.bincount(of_cell, minlength=len(parts))
+        below = np.bincount(of_cell[~above], minlength=len(parts))
         order = np.argsort(of_unit * units + ranks[axis[of_unit], np.arange(units)])
         place = np.arange(units) - (np.cumsum(count) - count)[of_unit[order]]
         upper = np.empty(units, dtype=bool)
@@ -132,7 +131,5 @@ def _bisect(
         low[2 * parts + 1, axis] = cut
         kept = np.bincount(of_unit, minlength=len(low)) > 0
         number = np.cumsum(kept) - 1
-        of_unit, low, high = number[of_unit], low[kept], high[kept]
-        used = kept[of_cell]
-        cells, of_cell = cells[used], number[of_cell[used]]
+        of_unit, of_cell, low, high = number[of_unit], number[of_cell], low[kept], high[kept]
     return low[of_unit]
