@@ -8,114 +8,97 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64, Real
+from jaxtyping import Float64, Int64
 
-from neuronatlas.errors import UnknownName, WrongInput
+from neuronatlas.errors import WrongInput
+from neuronatlas.maps import reliability
 from neuronatlas.maps.circle import onto_disc
-from neuronatlas.maps.correlation import CORRELATIONS, Neighbours, nearest_neighbours, standardise
-from neuronatlas.maps.layouts import (
-    FEWEST_FOR_TSNE,
-    LAYOUTS,
-    canonical_order,
-    into_square,
-    neighbours_needed,
-    usable_perplexity,
-)
-from neuronatlas.maps.quality import morans_i, neighbour_recall, trustworthiness
-from neuronatlas.maps.raster import Raster
-from neuronatlas.maps.scale import SCALES, mean_of_known, onto_range, usual_range
+from neuronatlas.maps.correlation import Neighbours, standardise
+from neuronatlas.maps.drawing.grid import Grid, equal_area_grid
+from neuronatlas.maps.fitting import Fitted, fit_units
+from neuronatlas.maps.layouts import canonical_order, place, procrustes
+from neuronatlas.maps.pictures import Pictures
+from neuronatlas.maps.situations import Situations, by_label, situations
 from neuronatlas.table import Responses
 from neuronatlas.units import Unit
 
-if TYPE_CHECKING:
-    import matplotlib.axes
-    import matplotlib.colors
-
-Values = str | Responses | Real[np.ndarray, "..."]
-
-_FEWEST_NEIGHBOURS = 30
-_FEWEST_FOR_QUALITY = 8
-_QUALITY_UNITS = 2000
-_QUALITY_STIMULI = 200
-
 
 @dataclass(frozen=True, eq=False)
-class _Fitted:
-    """What `ResponseMap.fit` found out; every array is aligned with the units of ``responses``."""
+class ResponseMap(Pictures):
+    """Settings of a map (see `MapSettings`), and after `fit` the map: ``ResponseMap().fit(responses).draw("a stimulus")``."""
 
-    responses: Responses
-    positions: Float64[np.ndarray, "units 2"]
-    placed: Bool[np.ndarray, " units"]
-    missing: Int64[np.ndarray, " units"]
-    neighbours: Neighbours
-    low: Float64[np.ndarray, " units"]
-    high: Float64[np.ndarray, " units"]
-    notes: tuple[str, ...]
+    _fit: Fitted | None = field(default=None, kw_only=True, repr=False)
 
+    def fit(self, responses: Responses, *, like: ResponseMap | None = None) -> ResponseMap:
+        """A new map with these settings, of these units. The order of the units moves no point.
 
-@dataclass(frozen=True, eq=False)
-class ResponseMap:
-    """Settings of a map, and after `fit` the map: ``ResponseMap().fit(responses).draw("a stimulus")``.
-
-    ``correlation``: "spearman" or "pearson". ``layout``: a name in `layout.LAYOUTS`. ``perplexity``: about how many
-    neighbours a unit is kept near; lowered where there are few units, and then `notes` says so. ``scale``: the range
-    drawn from 0 to 1, "percentile" (the 1st to the 99th of each unit's responses) or "minmax".
-    """
-
-    correlation: str = "spearman"
-    layout: str = "tsne"
-    seed: int = 0
-    perplexity: float = 30.0
-    scale: str = field(default="percentile", kw_only=True)
-    _fit: _Fitted | None = field(default=None, kw_only=True, repr=False)
-    _rasters: dict[int, Raster] = field(default_factory=dict, init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        """Refuse settings that do not exist."""
-        for what, name, options in (
-            ("correlation", self.correlation, CORRELATIONS),
-            ("layout", self.layout, LAYOUTS),
-            ("scale", self.scale, SCALES),
-        ):
-            if name not in options:
-                raise UnknownName(what, name, options)
-        usable_perplexity(2, self.perplexity)
-        if not isinstance(self.seed, int | np.integer) or not 0 <= self.seed < 2**32:
-            message = f"seed {self.seed!r} must be a whole number from 0 to {2**32 - 1}"
+        ``like``: an earlier map, of another checkpoint or other stimuli, from which this one starts and onto which it is
+        turned, so that units of the same address stay where they were as far as they respond as they did.
+        """
+        start = None if like is None else like.places_of(responses.units)
+        if start is not None and not np.isfinite(start).any():
+            message = f"like holds none of the {len(responses.units)} units: give a map of the same units, or none"
             raise WrongInput(message)
+        return replace(self, _fit=fit_units(self, responses, start))
 
-    def fit(self, responses: Responses) -> ResponseMap:
-        """A new map with these settings, of these units. The order of the units moves no point."""
-        standardised = standardise(responses.values, self.correlation)
-        placed = np.flatnonzero(~standardised.constant)
-        names = [str(responses.units[unit]) for unit in placed]
-        order = placed[canonical_order(standardised.rows[placed], names)]
-        rows = standardised.rows[order]
-        near = nearest_neighbours(rows, max(_FEWEST_NEIGHBOURS, neighbours_needed(len(rows), self.perplexity)))
-        places = LAYOUTS[self.layout](rows, near, seed=self.seed, perplexity=self.perplexity)
-        positions = np.full((len(responses.units), 2), np.nan)
-        positions[order] = into_square(places)
-        low, high = usual_range(responses.values, self.scale)
-        found = _Fitted(
-            responses=responses,
-            positions=positions,
-            placed=~standardised.constant,
-            missing=standardised.missing,
-            neighbours=_renumbered(near, order, len(responses.units)),
-            low=low,
-            high=high,
-            notes=self._remarks(responses, standardised.constant, standardised.missing),
+    def add(self, responses: Responses) -> ResponseMap:
+        """A new map with the units of ``responses`` as well, each among the units that it correlates with most.
+
+        What is on the map stays where it is. Both are of the same stimuli, by name and in order. Raises `WrongInput`
+        where they are not, or a unit is on the map already.
+        """
+        fitted = self._fitted
+        if responses.stimuli != self.responses.stimuli:
+            message = (
+                f"responses are of other stimuli than the {len(self.responses.stimuli)} of the map: record the same"
+            )
+            raise WrongInput(message)
+        if both := set(responses.units) & set(self.units):
+            message = f"responses hold {len(both)} units that are on the map already, first {min(map(str, both))}"
+            raise WrongInput(message)
+        new = standardise(responses.values, self.correlation).rows
+        old = standardise(self.responses.values, self.correlation).rows
+        places = place(new, old, np.where(fitted.placed[:, None], fitted.positions, np.nan), absolute=self.absolute)
+        joint = Responses(
+            np.concatenate([self.responses.values, responses.values], axis=1),
+            (*self.units, *responses.units),
+            self.responses.stimuli,
+            self.responses.labels,
         )
+        with_all = fit_units(replace(self, layout="pca", balanced=False, merge=False), joint, None)
+        positions = np.concatenate([fitted.positions, places])
+        placed = np.concatenate([fitted.placed, np.isfinite(places[:, 0])])
+        original = np.concatenate([fitted.original, np.arange(len(fitted.original), len(placed))])
+        told = f"{len(places)} units were added to a map of {len(fitted.placed)}, among those they correlate with most"
+        found = replace(with_all, positions=positions, placed=placed, original=original, notes=(*fitted.notes, told))
         return replace(self, _fit=found)
+
+    def onto(self, other: ResponseMap) -> ResponseMap:
+        """A new map: this one turned, mirrored, scaled and shifted to lie on ``other`` as far as their units are the same."""
+        fitted = self._fitted
+        positions = procrustes(fitted.positions, other.places_of(self.units))
+        reach = np.nanmax(np.abs(positions), initial=1.0)
+        return replace(self, _fit=replace(fitted, positions=positions / reach))
 
     def circle(self) -> ResponseMap:
         """A new map, this one projected onto the unit disc; see `circle.onto_disc`."""
         fitted = self._fitted
         positions = fitted.positions.copy()
-        positions[fitted.placed] = onto_disc(positions[fitted.placed])
+        positions[fitted.varies] = onto_disc(positions[fitted.varies])
+        return replace(self, _fit=replace(fitted, positions=positions))
+
+    def equal_area(self, shape: str = "square") -> ResponseMap:
+        """A new map on which every unit has a cell of its own and all cells are alike; "square" or "disc".
+
+        Units that lie together stay together; copies of a unit share its cell. See `drawing.grid.equal_area_grid`.
+        """
+        fitted = self._fitted
+        positions = np.full_like(fitted.positions, np.nan)
+        positions[self._some()] = self._lattice(shape).positions
+        leader = self._leaders()
+        positions[leader >= 0] = positions[leader[leader >= 0]]
         return replace(self, _fit=replace(fitted, positions=positions))
 
     @property
@@ -133,10 +116,25 @@ class ResponseMap:
         """The place of each unit within -1..1, y upwards; NaN for `constant` units."""
         return self._fitted.positions
 
+    def places_of(self, units: tuple[Unit, ...]) -> Float64[np.ndarray, "units 2"]:
+        """The places of units by their addresses; NaN for those that the map does not have."""
+        row = {unit: index for index, unit in enumerate(self.units)}
+        found = np.array([row.get(unit, -1) for unit in units], dtype=np.int64)
+        return np.where(found[:, None] >= 0, self.positions[found], np.nan)
+
     @property
     def constant(self) -> tuple[Unit, ...]:
         """The units set apart because their responses never vary: they correlate with nothing."""
-        return tuple(self.units[index] for index in np.flatnonzero(~self._fitted.placed))
+        return tuple(self.units[index] for index in np.flatnonzero(~self._fitted.varies))
+
+    @property
+    def copies(self) -> dict[Unit, Unit]:
+        """Units that respond exactly as another one does, and the first such one: they share its place."""
+        original = self._fitted.original
+        return {
+            self.units[unit]: self.units[original[unit]]
+            for unit in np.flatnonzero(original != np.arange(len(original)))
+        }
 
     @property
     def missing(self) -> Int64[np.ndarray, " units"]:
@@ -147,13 +145,14 @@ class ResponseMap:
     def neighbours(self) -> Neighbours:
         """The most correlated units of each unit, as indices into `units`; -1 for `constant` units.
 
-        Units that correlate equally stand in an order that does not depend on the order of `units`.
+        Units that correlate equally stand in an order that does not depend on the order of `units`. Of a group of copies
+        one stands for all; it is no neighbour of the others.
         """
         return self._fitted.neighbours
 
     @property
     def low(self) -> Float64[np.ndarray, " units"]:
-        """The response of each unit that is drawn as 0."""
+        """The response of each unit that is drawn as 0 (on the scale "deviation" as -1)."""
         return self._fitted.low
 
     @property
@@ -168,160 +167,46 @@ class ResponseMap:
 
     @cached_property
     def quality(self) -> dict[str, float]:
-        """``trustworthiness``, ``recall`` and ``moran`` of the map on ``k`` neighbours; empty below 8 placed units.
+        """How well the map keeps neighbours; see `quality` for what each means. Empty below 8 placed units.
 
-        Without ``moran`` where no stimulus tells the units apart.
-        Trustworthiness looks at no more than 2,000 units, Moran's I is the mean over no more than 200 of the fitted
-        stimuli, both evenly spread. See `quality` for what they mean, and for scoring held-out stimuli.
+        On ``k`` neighbours: ``trustworthiness``, ``continuity``, ``recall``, ``correlation`` (of map neighbours, over the
+        best possible), and ``moran`` of the fitted stimuli beside ``moran_null``, the same of units dealt out at random,
+        with its ``moran_p``. Where no stimulus tells the units apart without the last three. No more than 2,000 units
+        and 200 stimuli are looked at.
         """
-        fitted = self._fitted
-        units = np.flatnonzero(fitted.placed)
-        if len(units) < _FEWEST_FOR_QUALITY:
-            return {}
-        units = units[canonical_order(np.zeros((len(units), 0)), [str(self.units[unit]) for unit in units])]
-        rows = standardise(fitted.responses.values, self.correlation).rows[units]
-        back = np.zeros(len(fitted.placed) + 1, dtype=np.int32)
-        back[units], back[-1] = np.arange(len(units)), -1
-        near = Neighbours(back[fitted.neighbours.indices[units]], fitted.neighbours.correlations[units])
-        k = min(15, (len(units) - 1) // 2)
-        places = fitted.positions[units]
-        stimuli = np.unique(np.linspace(0, len(fitted.responses.stimuli) - 1, _QUALITY_STIMULI).astype(int))
-        values = onto_range(fitted.responses.values[stimuli].astype(np.float64), self.low, self.high)[:, units]
-        topography = mean_of_known(morans_i(places, values, k=min(8, k))[:, None])
-        scores = {
-            "trustworthiness": trustworthiness(rows, places, k=k, sample=_QUALITY_UNITS),
-            "recall": neighbour_recall(near, places, k=k),
-            "moran": float(topography[0]),
-        }
-        return {"k": float(k)} | {name: round(score, 6) for name, score in scores.items() if not np.isnan(score)}
+        return reliability.quality(self, self._fitted)
 
-    def normalise(self, values: Values) -> Float64[np.ndarray, " units"]:
-        """Each unit's response from 0 (`low`) to 1 (`high`), clipped; over several stimuli their mean.
+    def reliability(self) -> dict[str, float]:
+        """How far the map would come out the same again: four more maps are made of the same responses.
 
-        ``values``: the name of a fitted stimulus; `Responses` of the same units in any order; or an array of shape
-        (units,) or (stimuli, units) in the order of `units`. NaN for constant units and where nothing is finite.
+        ``seeds_disparity`` and ``seeds_overlap`` of two seeds, ``halves_disparity`` and ``halves_overlap`` of two halves
+        of the stimuli (see `stability`), and ``held_out_moran`` (with its null and p): Moran's I on the map of one half
+        of the responses to the other. Empty below 8 placed units, or 4 stimuli.
         """
-        levels = mean_of_known(onto_range(self._table(values), self.low, self.high))
-        return np.where(self._fitted.placed, levels, np.nan)
+        return reliability.reliability(self, self._fitted)
 
-    def raster(
-        self, values: Values, method: str = "nearest", resolution: int = 1000
-    ) -> Float64[np.ndarray, "resolution resolution"]:
-        """The picture that `draw` shows, over -1..1 both ways; row 0 is the lowest y. NaN outside the convex hull.
-
-        "nearest" gives each pixel its nearest unit, "linear" the plane through the three units around it.
-        """
-        fitted = self._fitted
-        if resolution < 2:
-            message = f"resolution {resolution} must be at least 2 pixels a side: 1000 is usual"
-            raise WrongInput(message)
-        if not fitted.placed.any():
-            message = f"none of the {len(self.units)} units varies over the stimuli: fit the map to more, other stimuli"
-            raise WrongInput(message)
-        if resolution not in self._rasters:
-            self._rasters.clear()  # the tables of one resolution are enough to keep
-            self._rasters[resolution] = Raster(fitted.positions[fitted.placed], resolution)
-        return self._rasters[resolution].draw(self.normalise(values)[fitted.placed], method)
-
-    def draw(
-        self,
-        values: Values,
-        *,
-        method: str = "nearest",
-        cmap: str | matplotlib.colors.Colormap = "viridis",
-        ax: matplotlib.axes.Axes | None = None,
-        size: tuple[float, float] = (5, 5),
-        resolution: int = 1000,
-        legend: bool = True,
-    ) -> matplotlib.axes.Axes:
-        """The map coloured by responses; ``values``, ``method`` and ``resolution`` as in `normalise` and `raster`.
-
-        Without ``ax`` a figure of ``size`` inches is made that belongs to the Axes alone: nothing opens, and pyplot
-        does not know it. Save it with ``.figure.savefig(...)``. The y axis points upwards, as in a scatter of
-        `positions` (neural-response-map draws it downwards).
-        """
-        import matplotlib as mpl
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-
-        if isinstance(cmap, str) and cmap not in mpl.colormaps:
-            raise UnknownName("cmap", cmap, list(mpl.colormaps))
-        picture = self.raster(values, method, resolution)
-        if ax is None:
-            figure = Figure(figsize=size, layout="constrained")
-            FigureCanvasAgg(figure)
-            ax = figure.add_subplot()
-        edge = 1.0 + 1.0 / (resolution - 1)  # the outer pixels are centred on the edge of the grid
-        extent = (-edge, edge, -edge, edge)
-        image = ax.imshow(picture, cmap=cmap, vmin=0.0, vmax=1.0, origin="lower", extent=extent, aspect="equal")
-        ax.set_axis_off()
-        if legend:
-            ends = "1st to 99th percentile" if self.scale == "percentile" else "least to most"
-            bar = ax.figure.colorbar(image, ax=ax, shrink=0.8)
-            bar.set_label(f"response of each unit, {ends} = 0 to 1")
-        return ax
+    def situations(self, labels: tuple[str, ...] | None = None) -> Situations:
+        """What every unit is expected to do under each label (default: those of the stimuli); see `situations`."""
+        return situations(self.responses.values, by_label(self.responses.labels if labels is None else labels))
 
     @property
-    def _fitted(self) -> _Fitted:
+    def _fitted(self) -> Fitted:
         if self._fit is None:
             message = "this response map is not fitted: use the map that .fit(responses) returns"
             raise WrongInput(message)
         return self._fit
 
-    def _table(self, values: Any) -> Float64[np.ndarray, "stimuli units"]:
-        """What `normalise` accepts as one row a stimulus, in the order of `units`."""
-        if isinstance(values, str):
-            values = self.responses.stimulus(values)
-        if isinstance(values, Responses):
-            column = {unit: index for index, unit in enumerate(values.units)}
-            absent = [str(unit) for unit in self.units if unit not in column]
-            if absent:
-                message = (
-                    f"values lack {len(absent)} of the {len(self.units)} units of the map, first {absent[0]!r}: "
-                    "record the same layers that the map was fitted to"
-                )
-                raise WrongInput(message)
-            values = values.values[:, [column[unit] for unit in self.units]]
-        table = np.atleast_2d(np.asarray(values, dtype=np.float64))
-        if table.ndim != 2 or table.shape[1] != len(self.units) or not len(table):
-            message = (
-                f"values of shape {np.shape(values)} must hold one number for each of the {len(self.units)} units of "
-                "the map, or a row of them for each stimulus"
-            )
-            raise WrongInput(message)
-        return table
+    def _lattice(self, shape: str) -> Grid:
+        """The cells of the units that were laid out, the same whatever their order."""
+        placed = np.flatnonzero(self._some())
+        order = canonical_order(np.zeros((len(placed), 0)), [str(self.units[unit]) for unit in placed])
+        ranks = np.empty(len(placed), dtype=np.int64)
+        ranks[order] = np.arange(len(placed))
+        return equal_area_grid(self._fitted.positions[placed], ranks, shape=shape)
 
-    def _remarks(
-        self, responses: Responses, constant: Bool[np.ndarray, " units"], missing: Int64[np.ndarray, " units"]
-    ) -> tuple[str, ...]:
-        """The sentences of `notes`."""
-        remarks = []
-        varying = int(np.sum(~constant))
-        perplexity = usable_perplexity(varying, self.perplexity)
-        if constant.any():
-            first = responses.units[int(np.argmax(constant))]
-            remarks.append(f"{constant.sum()} of {len(constant)} units never vary and have no place (first: {first})")
-        if missing.any():
-            remarks.append(
-                f"{missing.sum()} responses of {np.count_nonzero(missing)} units are not finite: "
-                "each counts as its unit's mean"
-            )
-        if self.layout == "tsne" and 0 < varying < FEWEST_FOR_TSNE:
-            remarks.append(
-                f"placed by principal components: t-SNE wants {FEWEST_FOR_TSNE} units, the map has {varying}"
-            )
-        elif self.layout != "pca" and varying > 0 and perplexity < self.perplexity:
-            remarks.append(
-                f"perplexity lowered from {self.perplexity:g} to {perplexity:g}: the map has {varying} units"
-            )
-        return tuple(remarks)
-
-
-def _renumbered(near: Neighbours, order: Int64[np.ndarray, " placed"], units: int) -> Neighbours:
-    """Neighbours among the units ``order``, as neighbours among all units."""
-    k = near.indices.shape[1]
-    indices = np.full((units, k), -1, dtype=np.int32)
-    correlations = np.zeros((units, k))
-    indices[order] = np.where(near.indices >= 0, np.append(order, -1)[near.indices], -1)
-    correlations[order] = near.correlations
-    return Neighbours(indices, correlations)
+    def _leaders(self) -> Int64[np.ndarray, " units"]:
+        """For each unit the one of its copies that is laid out, itself or another; -1 without a place."""
+        fitted = self._fitted
+        of_group = np.full(len(fitted.original), -1)
+        of_group[fitted.original[fitted.placed]] = np.flatnonzero(fitted.placed)
+        return np.where(fitted.varies, of_group[fitted.original], -1)
