@@ -211,6 +211,19 @@ def test_all_inputs_are_seen_however_many_batches(
     np.testing.assert_allclose(found.values, activations, rtol=1e-4, atol=1e-6)
 
 
+def test_arrays_of_any_kind_give_the_same(module: nn.Module, pictures: np.ndarray) -> None:
+    result = NeuralResponseMap(module)
+    expected = result._record(pictures, LAYERS).values
+    locked = pictures.copy()
+    locked.flags.writeable = False
+    for same in (locked, pictures[::-1].copy()[::-1], pictures.astype(np.float64), torch.from_numpy(pictures)):
+        np.testing.assert_array_equal(result._record(same, LAYERS).values, expected)
+    whole = (255 * pictures).astype(np.uint8)
+    np.testing.assert_array_equal(
+        result._record(whole, LAYERS).values, result._record(whole.astype(np.float32), LAYERS).values
+    )
+
+
 @pytest.mark.parametrize(
     "wrap",
     [

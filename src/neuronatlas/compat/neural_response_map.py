@@ -158,7 +158,9 @@ class NeuralResponseMap:
         if not np.ndim(inputs) or not len(inputs):
             message = f"inputs of shape {tuple(np.shape(inputs))} holds no sample: the first axis is the samples"
             raise WrongInput(message)
-        return record_module(self.model, torch.as_tensor(inputs), layers)
+        if isinstance(inputs, np.ndarray):  # torch takes no array that is reversed, and warns of one that is read-only
+            inputs = torch.from_numpy(np.require(inputs, requirements=["C", "W"]))
+        return record_module(self.model, inputs, layers)
 
 
 class _Grid:
