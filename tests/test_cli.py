@@ -125,6 +125,35 @@ def test_map_draws_a_picture(pictures: Path, tmp_path: Path) -> None:
     assert "<svg" in (tmp_path / "map.svg").read_text()
     assert "no stimulus '3.png': did you mean" in run(*words, "-o", tmp_path / "x.png", "--show", "3.png").stderr
     assert "use .png, .svg or .pdf" in wrong(*words, "-o", tmp_path / "map.gif")
+    assert {"trustworthiness", "continuity", "recall", "moran", "moran_null"} <= set(about)
+    assert {"halves_disparity", "seeds_overlap", "held_out_moran"} <= set(about)
+
+
+def test_map_compares_two_sets_of_stimuli_on_equal_areas_in_millimetres(pictures: Path, tmp_path: Path) -> None:
+    words = ["map", NETWORK, "--images", pictures, "--layers", "stem", "--method", "grid", "--scale", "deviation"]
+    sets = ["--show", "00.png", "--show", "01.png", "--against", "02.png", "--against", "03.png"]
+    done = run(
+        *words,
+        *sets,
+        "-o",
+        tmp_path / "two.png",
+        "--layout",
+        "mds",
+        "--reduce",
+        "max",
+        "--width",
+        "170",
+        "--json",
+        "--quick",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "halves_disparity" not in json.loads(done.stdout)
+    with Image.open(tmp_path / "two.png") as picture:
+        assert picture.width / picture.info["dpi"][0] * 25.4 == pytest.approx(170, abs=0.2)
+    done = run(*words, "--reduce", "3,4", "--method", "points", "-o", tmp_path / "a.pdf")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF")
+    assert "no layout 'tsn': did you mean 'tsne'" in wrong(*words, "--layout", "tsn", "-o", tmp_path / "a.png")
 
 
 def test_build_skips_and_counts_a_truncated_picture_and_view_serves_the_page(pictures: Path, tmp_path: Path) -> None:

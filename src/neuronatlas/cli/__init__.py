@@ -6,7 +6,6 @@ so that ``--help`` answers at once.
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from contextlib import suppress
@@ -16,14 +15,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neuronatlas.errors import AtlasDamaged, NeuronAtlasError, WrongInput
+from neuronatlas.cli.map import draw_map
+from neuronatlas.cli.shared import IMAGES, JSON, NETWORK, PRESET, SEED, fail, load, load_stimuli, print_json, say
+from neuronatlas.errors import AtlasDamaged, NeuronAtlasError
 from neuronatlas.progress import reporter
 
 if TYPE_CHECKING:
     from neuronatlas.atlas import Atlas
     from neuronatlas.building import Job
-    from neuronatlas.networks import Network
-    from neuronatlas.stimuli import StimulusSet
 
 app = typer.Typer(
     name="neuronatlas",
@@ -34,11 +33,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-NETWORK = typer.Argument(help="A network of the zoo, such as efficientnet-lite0.", show_default=False)
-JSON = typer.Option("--json", help="Print the result as JSON.")
-IMAGES = typer.Option("--images", help="A folder of pictures; a sub-folder is a class.")
-PRESET = typer.Option("--preset", help='"fast", "best" for the finest, or "lucid" for its published defaults.')
-SEED = typer.Option("--seed", help="Decides every random choice.")
 PORT = 8765
 
 
@@ -47,13 +41,13 @@ def main() -> None:
     try:
         app(standalone_mode=False)
     except NeuronAtlasError as error:
-        _fail(str(error), 1)
+        fail(str(error), 1)
     except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted: the same command goes on where it stopped", 130)
+        fail("interrupted: the same command goes on where it stopped", 130)
     except typer.Exit as stop:
         raise SystemExit(stop.exit_code) from None
     except OSError as error:
-        _fail(f"{error.filename or 'file'}: {error.strerror or error}", 1)
+        fail(f"{error.filename or 'file'}: {error.strerror or error}", 1)
     except Exception as error:
         if hasattr(error, "exit_code") and hasattr(error, "show"):  # click's own: wrong usage
             error.show()
@@ -70,7 +64,7 @@ def demo(
     from neuronatlas import demo as demonstration
     from neuronatlas.building import perform
 
-    _say("Loading EfficientNet-Lite0 and drawing the stimuli")
+    say("Loading EfficientNet-Lite0 and drawing the stimuli")
     with reporter() as progress:
         job = demonstration.job()
         atlas = perform(job, out, progress=progress)
@@ -82,7 +76,7 @@ def demo(
 @app.command()
 def layers(network: Annotated[str, NETWORK], as_json: Annotated[bool, JSON] = False) -> None:
     """List the layers: kind, units, output shape and receptive field."""
-    found = _load(network)
+    found = load(network)
     fields = found.receptive_fields(list(found.layers))
     rows = [
         {
@@ -95,7 +89,7 @@ def layers(network: Annotated[str, NETWORK], as_json: Annotated[bool, JSON] = Fa
         for layer in found.layers.values()
     ]
     if as_json:
-        _json({"network": found.name, "layers": rows, "unusable": dict(found.unusable)})
+        print_json({"network": found.name, "layers": rows, "unusable": dict(found.unusable)})
         return
     table = [("LAYER", "KIND", "UNITS", "SHAPE", "FIELD")]
     for layer in found.layers.values():
@@ -105,7 +99,7 @@ def layers(network: Annotated[str, NETWORK], as_json: Annotated[bool, JSON] = Fa
     for line in table:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
     for name, reason in found.unusable.items():
-        _say(f"{name} cannot be used: {reason}")
+        say(f"{name} cannot be used: {reason}")
 
 
 @app.command()
@@ -124,7 +118,7 @@ def render(
     """Make the feature visualization of some units, one PNG each, with its settings inside."""
     from neuronatlas.rendering import render as optimise
 
-    found = _load(network, device)
+    found = load(network, device)
     given = (("steps", steps), ("canvas", canvas), ("restarts", restarts))
     changes: dict[str, Any] = {name: value for name, value in given if value is not None}
     with reporter() as progress:
@@ -135,62 +129,19 @@ def render(
     for unit, rendering in zip(units, made, strict=True):
         about: dict[str, Any] = {"unit": unit, "score": rendering.score, "status": rendering.status or "done"}
         if rendering.status:
-            _say(f"{unit} is {rendering.status}: {rendering.reason}; no picture is written")
+            say(f"{unit} is {rendering.status}: {rendering.reason}; no picture is written")
         else:
             about["file"] = str(rendering.save(out / f"{_file_name(unit)}.png"))
         rows.append(about)
     for row in [] if as_json else rows:
         print(f"{row['unit']}  score {row['score']:.4g}  {row.get('file', row['status'])}")
     if as_json:
-        _json({"network": found.name, "renderings": rows})
+        print_json({"network": found.name, "renderings": rows})
     if any("file" not in row for row in rows):
         raise typer.Exit(3)
 
 
-@app.command("map")
-def map_(
-    network: Annotated[str, NETWORK],
-    images: Annotated[Path, IMAGES],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The picture: .png, .svg or .pdf.")],
-    layer: Annotated[list[str] | None, typer.Option("--layers", help="Layers or patterns; may be repeated.")] = None,
-    show: Annotated[list[str] | None, typer.Option("--show", help="Stimuli whose mean is drawn; default: all.")] = None,
-    correlation: Annotated[str, typer.Option("--correlation", help="spearman or pearson.")] = "spearman",
-    method: Annotated[str, typer.Option("--method", help="nearest or linear.")] = "nearest",
-    cmap: Annotated[str, typer.Option("--cmap", help="A matplotlib colour map.")] = "viridis",
-    circle: Annotated[bool, typer.Option("--circle", help="Project the map onto a disc.")] = False,
-    seed: Annotated[int, SEED] = 0,
-    as_json: Annotated[bool, JSON] = False,
-) -> None:
-    """Draw the response map of a folder of pictures."""
-    from neuronatlas.building import choose_layers
-    from neuronatlas.maps import ResponseMap
-    from neuronatlas.responses import record
-
-    if out.suffix.lower() not in (".png", ".svg", ".pdf"):
-        message = f"--out {str(out)!r} ends in {out.suffix!r}: use .png, .svg or .pdf"
-        raise WrongInput(message)
-    found, stimuli = _load(network), _stimuli(images)
-    with reporter() as progress:
-        told = partial(progress, "responses")
-        responses = record(found, stimuli, layers=choose_layers(found, layer or ["*"]), progress=told)
-    fitted = ResponseMap(correlation, seed=seed).fit(responses)
-    if circle:
-        fitted = fitted.circle()
-    for name in show or []:
-        responses.stimulus(name)  # raises for a name that is not there
-    rows = [responses.stimuli.index(name) for name in show] if show else None
-    axes = fitted.draw(responses.select(stimuli=rows), method=method, cmap=cmap)
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=200, bbox_inches="tight")
-    for note in fitted.notes:
-        _say(note)
-    about = {"file": str(out), "units": len(fitted.units), "constant": len(fitted.constant), **fitted.quality}
-    if as_json:
-        _json(about)
-    else:
-        print(f"{out}  {len(fitted.units)} units, {len(stimuli)} stimuli")
+app.command("map")(draw_map)
 
 
 @app.command()
@@ -209,7 +160,7 @@ def build(
     """Build an atlas, or go on with one that was stopped."""
     from neuronatlas.building import perform, prepare
 
-    found, stimuli = _load(network), _stimuli(images)
+    found, stimuli = load(network), load_stimuli(images)
     job = prepare(found, stimuli, layers=layer or ["*"], units=units, preset=preset, correlation=correlation, seed=seed)
     if dry_run:
         _dry_run(job, as_json=as_json)
@@ -217,7 +168,9 @@ def build(
     with reporter() as progress:
         atlas = perform(job, out, progress=progress)
     if as_json:
-        _json({"atlas": str(out), "page": str(_index(atlas)), "skipped": [list(entry) for entry in stimuli.skipped]})
+        print_json(
+            {"atlas": str(out), "page": str(_index(atlas)), "skipped": [list(entry) for entry in stimuli.skipped]}
+        )
         return
     _summary(atlas)
     print(_index(atlas).as_uri())
@@ -252,7 +205,7 @@ def verify(
     states = {shard.name: opened.state(shard) for shard in opened.plan}
     bad = {name: state for name, state in states.items() if state != "whole"}
     if as_json:
-        _json({"shards": len(states), "bad": bad})
+        print_json({"shards": len(states), "bad": bad})
     else:
         for name, state in bad.items():
             print(f"{name}  {state}")
@@ -263,29 +216,12 @@ def verify(
         print(f"{len(states)} shards, all whole")
 
 
-def _load(name: str, device: str | None = None) -> Network:
-    from neuronatlas import zoo
-
-    return zoo.load(name, device=device)
-
-
-def _stimuli(images: Path) -> StimulusSet:
-    from neuronatlas import stimuli
-
-    found = stimuli.folder(images)
-    if found.skipped:
-        _say(f"{len(found.skipped)} of {len(found) + len(found.skipped)} pictures are skipped:")
-        for name, reason in found.skipped[:5]:
-            _say(f"  {name}: {reason}")
-    return found
-
-
 def _dry_run(job: Job, *, as_json: bool) -> None:
     from neuronatlas.building import estimate
 
     about = estimate(job)
     if as_json:
-        _json(vars(about))
+        print_json(vars(about))
         return
     print(f"{about.units} units, {about.rendered} to render, {len(job.stimuli)} stimuli, {about.shards} shards")
     print(f"about {about.seconds / 3600:.2f} hours and {about.bytes / 1e9:.2f} GB on this machine")
@@ -311,20 +247,3 @@ def _command() -> str:
     """What to type for this program: its name where the shell finds it, else its path."""
     beside = Path(sys.executable).with_name("neuronatlas")
     return "neuronatlas" if shutil.which("neuronatlas") or not beside.exists() else str(beside)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
-
-
-def _json(values: object) -> None:
-    print(json.dumps(values, indent=1))
-
-
-def _fail(text: str, code: int) -> None:
-    _say(f"neuronatlas: {text}")
-    raise SystemExit(code)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,120 @@
+"""``neuronatlas map``: the response map of a folder of pictures."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from neuronatlas.cli.shared import IMAGES, JSON, NETWORK, SEED, load, load_stimuli, print_json, say
+from neuronatlas.errors import WrongInput
+from neuronatlas.progress import reporter
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from neuronatlas.maps import ResponseMap, Responses
+
+SHOW = "A stimulus, or a class by its folder's name; may be repeated: the mean is drawn. Default: all."
+
+
+def draw_map(
+    network: Annotated[str, NETWORK],
+    images: Annotated[Path, IMAGES],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The picture: .png, .svg or .pdf.")],
+    layer: Annotated[list[str] | None, typer.Option("--layers", help="Layers or patterns; may be repeated.")] = None,
+    reduce: Annotated[str, typer.Option("--reduce", help="mean, max, none, or a position ROW,COLUMN.")] = "mean",
+    show: Annotated[list[str] | None, typer.Option("--show", help=SHOW)] = None,
+    against: Annotated[
+        list[str] | None, typer.Option("--against", help="Stimuli or classes to compare with: effect sizes.")
+    ] = None,
+    correlation: Annotated[str, typer.Option("--correlation", help="spearman or pearson.")] = "spearman",
+    absolute: Annotated[bool, typer.Option("--absolute", help="Opposite units lie together, too.")] = False,
+    layout: Annotated[str, typer.Option("--layout", help="tsne, umap, pacmap, mds or pca.")] = "tsne",
+    balanced: Annotated[bool, typer.Option("--balanced", help="Every layer counts alike.")] = False,
+    scale: Annotated[str, typer.Option("--scale", help="percentile, minmax or deviation.")] = "percentile",
+    method: Annotated[str, typer.Option("--method", help="nearest, linear, grid or points.")] = "nearest",
+    mask: Annotated[str, typer.Option("--mask", help="What is blank: hull, near or none.")] = "hull",
+    cmap: Annotated[str | None, typer.Option("--cmap", help="A matplotlib colour map.")] = None,
+    circle: Annotated[bool, typer.Option("--circle", help="Project the map onto a disc.")] = False,
+    width: Annotated[
+        float | None,
+        typer.Option("--width", help="Millimetres; default: 127, and 180 with --against.", show_default=False),
+    ] = None,
+    seed: Annotated[int, SEED] = 0,
+    quick: Annotated[bool, typer.Option("--quick", help="With --json: leave out what needs more maps.")] = False,
+    as_json: Annotated[bool, JSON] = False,
+) -> None:
+    """Draw the response map of a folder of pictures."""
+    from neuronatlas.building import choose_layers
+    from neuronatlas.maps import ResponseMap
+    from neuronatlas.maps.drawing import save_figure
+    from neuronatlas.responses import record
+
+    if out.suffix.lower() not in (".png", ".svg", ".pdf"):
+        message = f"--out {str(out)!r} ends in {out.suffix!r}: use .png, .svg or .pdf"
+        raise WrongInput(message)
+    settings = ResponseMap(
+        correlation, layout, seed=seed, scale=scale, absolute=absolute, balanced=balanced
+    )  # refuses what does not exist before anything is computed
+    found, stimuli = load(network), load_stimuli(images)
+    with reporter() as progress:
+        told = partial(progress, "responses")
+        chosen = choose_layers(found, layer or ["*"])
+        responses = record(found, stimuli, layers=chosen, reduce=_reduction(reduce), progress=told)
+    shown = _chosen(responses, show)
+    others = _chosen(responses, against) if against else None
+    fitted = settings.fit(responses)
+    if circle:
+        fitted = fitted.circle()
+    figure = _figure(fitted, shown, others, method=method, mask=mask, cmap=cmap)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_figure(figure, out, width_mm=width if width is not None else 127.0 if others is None else 180.0)
+    for note in fitted.notes:
+        say(note)
+    about: dict[str, Any] = {
+        "file": str(out),
+        "units": len(fitted.units),
+        "constant": len(fitted.constant),
+        "copies": len(fitted.copies),
+        **fitted.quality,
+    }
+    if not as_json:
+        print(f"{out}  {len(fitted.units)} units, {len(stimuli)} stimuli")
+        return
+    print_json(about | ({} if quick else fitted.reliability()))
+
+
+def _chosen(responses: Responses, names: list[str] | None) -> Responses:
+    """The responses to some stimuli, by their names or those of their classes; to all without."""
+    if not names:
+        return responses
+    rows: dict[int, None] = {}
+    for name in names:
+        of_class = [row for row, label in enumerate(responses.labels) if label == name]
+        if not of_class:
+            responses.stimulus(name)  # raises for a name that is not there
+            of_class = [responses.stimuli.index(name)]
+        rows |= dict.fromkeys(of_class)
+    return responses.select(stimuli=list(rows))
+
+
+def _figure(
+    fitted: ResponseMap, shown: Responses, others: Responses | None, *, method: str, mask: str, cmap: str | None
+) -> Figure:
+    """One map, or two sets of stimuli and their difference."""
+    if others is not None:
+        return fitted.compare(("shown", shown), ("against", others), method=method, mask=mask)[0]
+    figure = fitted.draw(shown, method=method, mask=mask, cmap=cmap).get_figure(root=True)
+    assert figure is not None
+    return figure
+
+
+def _reduction(text: str) -> str | tuple[int, int]:
+    """A word, or a position."""
+    row, comma, column = text.partition(",")
+    if comma and row.strip().isdecimal() and column.strip().isdecimal():
+        return int(row), int(column)
+    return text
