@@ -179,6 +179,20 @@ def test_a_cell_is_the_one_with_the_closest_centre(rows: np.ndarray, absolute: b
     assert full[same].mean() > full[~same].mean() + 0.3
 
 
+def test_a_centre_is_the_mean_direction_of_its_members(rng: np.random.Generator) -> None:
+    rows = rng.integers(-300, 300, (50, 7)).astype(np.float32)
+    member, turned = rng.integers(0, 3, 50), rng.random(50) < 0.3
+    before = rng.integers(-9, 9, (4, 7)).astype(np.float32)
+    found = search._centres(rows, member, turned, before)
+    for cell in range(3):
+        total = np.zeros(7)
+        for unit in range(50):
+            if member[unit] == cell:
+                total += -rows[unit] if turned[unit] else rows[unit]
+        assert found[cell].tolist() == np.round(2048 * total / np.linalg.norm(total)).tolist()
+    assert found[3].tolist() == before[3].tolist()
+
+
 def test_opposite_units_share_a_cell_where_signs_do_not_count(rng: np.random.Generator) -> None:
     values = grouped(400, 40)
     rows = standardise(np.concatenate([values, -values], axis=1), "pearson").rows

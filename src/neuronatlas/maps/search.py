@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64, Int32, Int64
+from jaxtyping import Bool, Float, Float32, Float64, Int32, Int64
 
 EXACT_UNITS = 20_000
 """Up to so many units all pairs are compared."""
@@ -131,7 +131,8 @@ def cells_of(rows: Float[np.ndarray, "units stimuli"], *, absolute: bool = False
     centres = taught[_spread(len(taught), count)]
     for _ in range(_ROUNDS):
         member, products = _closest(taught, centres, 1, absolute=absolute)
-        centres = _centres(taught, member[:, 0], products[:, 0], centres)
+        turned = (products[:, 0] < 0) & absolute
+        centres = _centres(taught, member[:, 0], turned, centres)
     cell = np.empty(units, dtype=np.int64)
     block = max(1, _BLOCK_CELLS // rows.shape[1])
     for start in range(0, units, block):
@@ -175,13 +176,13 @@ def _closest(
 def _centres(
     rows: Float32[np.ndarray, "units stimuli"],
     member: Int64[np.ndarray, " units"],
-    products: Float64[np.ndarray, " units"],
+    turned: Bool[np.ndarray, " units"],
     before: Float32[np.ndarray, "cells stimuli"],
 ) -> Float32[np.ndarray, "cells stimuli"]:
-    """The mean direction of the members of each cell, those with a negative product turned round; an empty one stays."""
+    """The mean direction of the members of each cell, some of them ``turned`` round; the centre of none stays."""
     centres = before.copy()
     for cell, some in enumerate(_members(member, len(before))):
-        total = np.sum(rows[some] * np.where(products[some] < 0, -1.0, 1.0)[:, None], axis=0, dtype=np.float64)
+        total = np.sum(rows[some] * np.where(turned[some], -1.0, 1.0)[:, None], axis=0, dtype=np.float64)
         length = np.sqrt(np.sum(total * total))
         if length > 0:
             centres[cell] = np.rint(total * (_COARSE / length))
