@@ -1,4 +1,4 @@
-"""A film of maps over a sequence of stimuli: GIF and animated PNG by Pillow, MP4 where ffmpeg is installed.
+"""A film of maps over a sequence of stimuli: GIF and animated PNG by Pillow, MP4 by ffmpeg.
 
 Frames are look-ups, not figures: the colours of a frame are those of one fixed scale, which stands below it with the
 frame's name and how far the film has come.
@@ -53,8 +53,11 @@ def write_film(
     if kind not in KINDS:
         message = f"path {str(path)!r} must end in one of {', '.join(KINDS)}"
         raise WrongInput(message)
-    if kind == ".mp4" and shutil.which("ffmpeg") is None:
-        message = f"path {str(path)!r} is an MP4, which needs the program ffmpeg: install it, or write .gif or .png"
+    if kind == ".mp4" and _ffmpeg() is None:
+        message = (
+            f"path {str(path)!r} is an MP4, which needs the program ffmpeg: install it, or neuronatlas[film], which brings "
+            "it, or write .gif or .png"
+        )
         raise WrongInput(message)
     if not (0 < rate <= 100 and 96 <= pixels <= 4096):
         message = f"rate {rate} must be above 0 and at most 100, pixels {pixels} from 96 to 4096"
@@ -157,10 +160,24 @@ def _told(foot: UInt8[np.ndarray, "foot width"], name: str, number: int, total: 
     return _letters(paper, f"{line}   {number}/{total}", (paper.shape[1] / 2, 13))
 
 
+def _ffmpeg() -> str | None:
+    """The program on the path, else that of the package imageio-ffmpeg; None without either."""
+    if found := shutil.which("ffmpeg"):
+        return found
+    try:
+        from imageio_ffmpeg import get_ffmpeg_exe
+
+        return str(get_ffmpeg_exe())
+    except (ImportError, RuntimeError):
+        return None
+
+
 def _encode(file: Path, frames: Iterator[Image], rate: float) -> None:
     """An H.264 film, by ffmpeg reading raw pixels."""
     first = next(frames)
-    command = ["ffmpeg", "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
+    program = _ffmpeg()
+    assert program is not None
+    command = [program, "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
     command += ["-s", f"{first.width}x{first.height}", "-r", f"{rate:g}", "-i", "-"]
     command += [
         "-c:v",
