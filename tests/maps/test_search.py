@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tests.reference import correlation as reference
 
-from neuronatlas.maps import correlation, search, standardise
+from neuronatlas.maps import cells, correlation, search, standardise
 
 FINGERPRINT = """
 from tests.maps import test_search
@@ -39,12 +39,12 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
 @pytest.fixture
 def small_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     """About 45 cells of 900 units, so that there are cells to leave out."""
-    monkeypatch.setattr(search, "_UNITS_A_CELL", 20)
+    monkeypatch.setattr(cells, "_UNITS_A_CELL", 20)
 
 
 def fingerprint() -> str:
     """The sha256 of all that a search among many units finds."""
-    search._UNITS_A_CELL, correlation.EXACT_UNITS, before = 20, 10, (search._UNITS_A_CELL, correlation.EXACT_UNITS)
+    cells._UNITS_A_CELL, correlation.EXACT_UNITS, before = 20, 10, (cells._UNITS_A_CELL, correlation.EXACT_UNITS)
     total = hashlib.sha256()
     try:
         for absolute in (False, True):
@@ -53,7 +53,7 @@ def fingerprint() -> str:
             for array in (found.indices, found.correlations, np.array(found.recall)):
                 total.update(array.tobytes())
     finally:
-        search._UNITS_A_CELL, correlation.EXACT_UNITS = before
+        cells._UNITS_A_CELL, correlation.EXACT_UNITS = before
     return total.hexdigest()
 
 
@@ -163,19 +163,19 @@ def test_few_units_can_be_searched_too(units: int, rng: np.random.Generator) -> 
 @pytest.mark.parametrize("absolute", [False, True])
 @pytest.mark.usefixtures("small_cells")
 def test_a_cell_is_the_one_with_the_closest_centre(rows: np.ndarray, absolute: bool) -> None:
-    cells = search.cells_of(rows, absolute=absolute)
-    assert len(cells.centres) == 45
+    found = cells.cells_of(rows, absolute=absolute)
+    assert len(found.centres) == 45
     whole = np.rint(rows.astype(np.float64) * 2048)
     for unit in range(900):
-        products = whole[unit] @ cells.centres.astype(np.float64).T
-        assert cells.cell[unit] == np.argmax(np.abs(products) if absolute else products)
+        products = whole[unit] @ found.centres.astype(np.float64).T
+        assert found.cell[unit] == np.argmax(np.abs(products) if absolute else products)
     for number in range(45):
-        members = cells.order[cells.starts[number] : cells.starts[number + 1] if number < 44 else None]
-        assert members.tolist() == np.flatnonzero(cells.cell == number).tolist()
+        members = found.order[found.starts[number] : found.starts[number + 1] if number < 44 else None]
+        assert members.tolist() == np.flatnonzero(found.cell == number).tolist()
     # Units of a cell are more alike than units of any two.
     full = rows.astype(np.float64) @ rows.astype(np.float64).copy().T
     full = np.abs(full) if absolute else full
-    same = cells.cell[:, None] == cells.cell
+    same = found.cell[:, None] == found.cell
     assert full[same].mean() > full[~same].mean() + 0.3
 
 
@@ -183,7 +183,7 @@ def test_a_centre_is_the_mean_direction_of_its_members(rng: np.random.Generator)
     rows = rng.integers(-300, 300, (50, 7)).astype(np.float32)
     member, turned = rng.integers(0, 3, 50), rng.random(50) < 0.3
     before = rng.integers(-9, 9, (4, 7)).astype(np.float32)
-    found = search._centres(rows, member, turned, before)
+    found = cells._centres(rows, member, turned, before)
     for cell in range(3):
         total = np.zeros(7)
         for unit in range(50):
@@ -196,6 +196,6 @@ def test_a_centre_is_the_mean_direction_of_its_members(rng: np.random.Generator)
 def test_opposite_units_share_a_cell_where_signs_do_not_count(rng: np.random.Generator) -> None:
     values = grouped(400, 40)
     rows = standardise(np.concatenate([values, -values], axis=1), "pearson").rows
-    cells = search.cells_of(rows, absolute=True)
-    assert np.array_equal(cells.cell[:400], cells.cell[400:])
-    assert len(np.unique(cells.cell)) > 1
+    found = cells.cells_of(rows, absolute=True)
+    assert np.array_equal(found.cell[:400], found.cell[400:])
+    assert len(np.unique(found.cell)) > 1

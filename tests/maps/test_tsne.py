@@ -11,8 +11,8 @@ import pytest
 
 from neuronatlas.errors import WrongInput
 from neuronatlas.maps import Neighbours, nearest_neighbours, neighbour_recall, standardise
+from neuronatlas.maps.cells import cells_of
 from neuronatlas.maps.layouts import embedding, landmarks, neighbours_needed, procrustes, tsne
-from neuronatlas.maps.search import cells_of
 
 tsne_module = sys.modules[tsne.__module__]
 

@@ -1,9 +1,8 @@
 """The most correlated units of each unit, among few by comparing all pairs, among many by comparing likely ones.
 
-Among many, units that respond alike are first gathered in cells around common centres (spherical k-means; Dhillon and
-Modha 2001, Machine Learning 42:143), and a unit is compared with the units of its own cell and of those nearby. How many
-cells are nearby is read off a fixed sample of units whose exact neighbours are known, and what share of these is found
-is part of the result.
+Among many, units that respond alike are first gathered in cells around common centres (`cells`), and a
+unit is compared with the units of its own cell and of those nearby. How many cells are nearby is read off a fixed sample
+of units whose exact neighbours are known, and what share of these is found is part of the result.
 
 Nothing here is drawn at random, and every product of the float32 rows that `standardise` makes of many units is a sum of
 whole numbers too small to be rounded: so the number of threads, the library of linear algebra and its order of summing
@@ -13,10 +12,11 @@ cannot change a bit.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64, Int32, Int64
+from jaxtyping import Float, Float64, Int32, Int64
+
+from neuronatlas.maps.cells import Cells, cells_of, closest, coarse, members, spread
 
 EXACT_UNITS = 20_000
 """Up to so many units all pairs are compared."""
@@ -26,16 +26,7 @@ EXACT_UNITS = 20_000
 _STEPS = 1_000_000
 _OFFSET = 0.0707
 _BLOCK_CELLS = 2**24
-
-# Rows have length 1, so the products of rows in whole steps of 1 / _COARSE stay below 2**24 of these, squared, and are
-# exact in float32; as those in steps of 2**-24, of `standardise`, are in float64.
-_COARSE = 2.0**11
 _GATHERED = 256
-
-_UNITS_A_CELL = 128
-_MOST_CELLS = 2048
-_TAUGHT_A_CELL = 32
-_ROUNDS = 6
 _VOTES = 32
 _SAMPLE = 500
 _WANTED_RECALL = 0.99
@@ -49,16 +40,6 @@ class Found:
     indices: Int32[np.ndarray, "queries k"]
     correlations: Float64[np.ndarray, "queries k"]
     recall: float
-
-
-@dataclass(frozen=True, eq=False)
-class Cells:
-    """Units gathered around centres: those of cell c are ``order[starts[c] : starts[c + 1]]``, in order of index."""
-
-    centres: Float32[np.ndarray, "cells stimuli"]
-    cell: Int64[np.ndarray, " units"]
-    order: Int64[np.ndarray, " units"]
-    starts: Int64[np.ndarray, " bounds"]
 
 
 def exact(
@@ -103,12 +84,12 @@ def search(
     own = np.full(len(queries), -1, dtype=np.int64) if own is None else own
     cells = cells_of(rows, absolute=absolute)
     home, nearby = _nearby(queries, cells, absolute=absolute)
-    sample = np.unique(np.linspace(0, len(queries) - 1, _SAMPLE).astype(np.int64))
+    sample = spread(len(queries), _SAMPLE)
     truth = exact(queries[sample], rows, k, own=own[sample], absolute=absolute).indices
     probes, recall = _probes(home, nearby, cells, (home[sample], truth), k=k)
     indices = np.full((len(queries), k), -1, dtype=np.int32)
     correlations = np.zeros((len(queries), k))
-    for cell, asking in enumerate(_members(home, len(nearby))):
+    for cell, asking in enumerate(members(home, len(nearby))):
         if not len(asking):
             continue
         lists = [cells.order[cells.starts[one] : cells.starts[one + 1]] for one in nearby[cell, :probes]]
@@ -123,78 +104,6 @@ def search(
     return Found(indices, correlations, recall)
 
 
-def cells_of(rows: Float[np.ndarray, "units stimuli"], *, absolute: bool = False) -> Cells:
-    """The rows in cells of about 128 units, at most 2,048 cells; with ``absolute``, opposite rows are alike."""
-    units = len(rows)
-    count = max(1, min(units // _UNITS_A_CELL, _MOST_CELLS))
-    taught = _coarse(rows[_spread(units, _TAUGHT_A_CELL * count)])
-    centres = taught[_spread(len(taught), count)]
-    for _ in range(_ROUNDS):
-        member, products = _closest(taught, centres, 1, absolute=absolute)
-        turned = (products[:, 0] < 0) & absolute
-        centres = _centres(taught, member[:, 0], turned, centres)
-    cell = np.empty(units, dtype=np.int64)
-    block = max(1, _BLOCK_CELLS // rows.shape[1])
-    for start in range(0, units, block):
-        some = slice(start, start + block)
-        cell[some] = _closest(_coarse(rows[some]), centres, 1, absolute=absolute)[0][:, 0]
-    order = np.argsort(cell, kind="stable")
-    return Cells(centres, cell, order, np.searchsorted(cell[order], np.arange(count + 1)))
-
-
-def _spread(total: int, count: int) -> Int64[np.ndarray, " some"]:
-    """At most ``count`` different numbers below ``total``, evenly spread."""
-    return np.unique(np.linspace(0, total - 1, min(total, count)).astype(np.int64))
-
-
-def _coarse(rows: Float[np.ndarray, "units stimuli"]) -> Float32[np.ndarray, "units stimuli"]:
-    return np.rint(rows * rows.dtype.type(_COARSE)).astype(np.float32)
-
-
-def _closest(
-    rows: Float32[np.ndarray, "units stimuli"],
-    centres: Float32[np.ndarray, "cells stimuli"],
-    count: int,
-    *,
-    absolute: bool,
-) -> tuple[Int64[np.ndarray, "units count"], Float64[np.ndarray, "units count"]]:
-    """The cells whose centres are closest to each row, closest first, and their products; ties in order of index."""
-    indices = np.empty((len(rows), count), dtype=np.int64)
-    kept = np.empty((len(rows), count))
-    cells = len(centres)
-    block = max(1, _BLOCK_CELLS // cells)
-    for start in range(0, len(rows), block):
-        some = slice(start, start + block)
-        products = (rows[some] @ centres.T).astype(np.float64)
-        keys = -(np.abs(products) if absolute else products) * cells + np.arange(cells)
-        best = np.sort(np.partition(keys, count - 1, axis=1)[:, :count], axis=1)
-        indices[some] = best - np.floor(best / cells) * cells
-        kept[some] = np.take_along_axis(products, indices[some], axis=1)
-    return indices, kept
-
-
-def _centres(
-    rows: Float32[np.ndarray, "units stimuli"],
-    member: Int64[np.ndarray, " units"],
-    turned: Bool[np.ndarray, " units"],
-    before: Float32[np.ndarray, "cells stimuli"],
-) -> Float32[np.ndarray, "cells stimuli"]:
-    """The mean direction of the members of each cell, some of them ``turned`` round; the centre of none stays."""
-    centres = before.copy()
-    for cell, some in enumerate(_members(member, len(before))):
-        total = np.sum(rows[some] * np.where(turned[some], -1.0, 1.0)[:, None], axis=0, dtype=np.float64)
-        length = np.sqrt(np.sum(total * total))
-        if length > 0:
-            centres[cell] = np.rint(total * (_COARSE / length))
-    return centres
-
-
-def _members(cell: Int64[np.ndarray, " units"], count: int) -> list[Any]:
-    """The indices of the units of each cell."""
-    order = np.argsort(cell, kind="stable")
-    return np.split(order, np.searchsorted(cell[order], np.arange(1, count)))
-
-
 def _nearby(
     queries: Float[np.ndarray, "queries stimuli"], cells: Cells, *, absolute: bool
 ) -> tuple[Int64[np.ndarray, " queries"], Int64[np.ndarray, "cells cells"]]:
@@ -205,7 +114,7 @@ def _nearby(
     block = max(1, _BLOCK_CELLS // max(queries.shape[1], 1))
     for start in range(0, len(queries), block):
         some = slice(start, start + block)
-        close = _closest(_coarse(queries[some]), cells.centres, min(_VOTES, count), absolute=absolute)[0]
+        close = closest(coarse(queries[some]), cells.centres, min(_VOTES, count), absolute=absolute)[0]
         home[some] = close[:, 0]
         votes += np.bincount((close[:, :1] * count + close).ravel(), minlength=count * count)
     alike = (cells.centres @ cells.centres.copy().T).astype(np.float64)

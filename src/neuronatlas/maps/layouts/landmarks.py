@@ -9,12 +9,13 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Float64, Int64
 
+from neuronatlas.maps.cells import cells_of
 from neuronatlas.maps.correlation import Neighbours
 from neuronatlas.maps.layouts.components import pca
 from neuronatlas.maps.layouts.embedding import Affinities, embed, from_components, move
 from neuronatlas.maps.layouts.layout import neighbours_needed
 from neuronatlas.maps.layouts.placing import place
-from neuronatlas.maps.search import cells_of, search
+from neuronatlas.maps.search import search
 
 FEWEST_LANDMARKS = 20_000
 MOST_LANDMARKS = 50_000
@@ -59,7 +60,7 @@ def landmarks(
 ) -> Int64[np.ndarray, " count"]:
     """The indices of ``count`` units, rising, spread over all kinds of response, as many of a kind as it weighs.
 
-    The units are put in line cell by cell (`search.cells_of`), and every so many are taken. ``weights``: the steps along
+    The units are put in line cell by cell (`cells.cells_of`), and every so many are taken. ``weights``: the steps along
     the line are of equal weight; a unit that weighs more than a step is taken once, and others fill up.
     """
     units = len(standardised)
