@@ -1,4 +1,4 @@
-"""The pages of docs/how-to, and the one for those who come from Lucid, do what they say: their Python runs, block after block, as one program."""
+"""The pages of docs/how-to, and those for people who come from other tools, do what they say: their Python runs, block after block, as one program."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = [*sorted((DOCS / "how-to").glob("*.md")), DOCS / "from-lucid.md"]
+PAGES = [*sorted((DOCS / "how-to").glob("*.md")), DOCS / "from-lucid.md", DOCS / "from-neural-response-map.md"]
 
 
 def test_there_are_pages() -> None:

@@ -1,9 +1,20 @@
 """Which units respond alike, and the map of it. Needs no deep-learning framework."""
 
 from neuronatlas.maps.correlation import CORRELATIONS, Neighbours, Standardised, nearest_neighbours, standardise
+from neuronatlas.maps.duplicates import Copies, find_copies
 from neuronatlas.maps.layouts import LAYOUTS
-from neuronatlas.maps.quality import morans_i, neighbour_recall, trustworthiness
+from neuronatlas.maps.quality import (
+    Topography,
+    continuity,
+    morans_i,
+    neighbour_correlation,
+    neighbour_recall,
+    topography,
+    trustworthiness,
+)
 from neuronatlas.maps.response_map import ResponseMap
+from neuronatlas.maps.situations import Situations
+from neuronatlas.maps.stability import Stability, disparity, overlap, stability
 from neuronatlas.table import Responses
 
 __all__ = [
@@ -15,7 +26,18 @@ __all__ = [
     "Standardised",
     "nearest_neighbours",
     "standardise",
+    "Copies",
+    "find_copies",
+    "continuity",
     "morans_i",
+    "neighbour_correlation",
     "neighbour_recall",
+    "Topography",
+    "topography",
     "trustworthiness",
+    "Stability",
+    "disparity",
+    "overlap",
+    "stability",
+    "Situations",
 ]

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int64
 
 from neuronatlas.maps.correlation import Neighbours, nearest_neighbours, standardise
 from neuronatlas.maps.duplicates import Copies, find_copies
@@ -50,14 +50,15 @@ class Fitted:
 
 def fit_units(settings: MapSettings, responses: Responses, start: Float64[np.ndarray, "units 2"] | None) -> Fitted:
     """Lay the units out; from ``start``, the places of an earlier map or NaN, where that is given."""
-    standardised = standardise(responses.values, settings.correlation)
-    varies = ~standardised.constant
+    rows, constant, missing = _standardised(responses, settings.correlation)
+    varies = ~constant
     copies = find_copies(responses.values) if settings.merge else Copies(np.arange(len(responses.units)))
     leader = _leaders(copies, responses)
     placed = varies & (leader == np.arange(len(leader)))
-    where = np.flatnonzero(placed)
-    order = where[canonical_order(standardised.rows[where], [str(responses.units[unit]) for unit in where])]
-    rows = standardised.rows[order]
+    order = np.flatnonzero(placed)
+    rows = rows if placed.all() else rows[order]  # copied no more often than need be: it may be gigabytes
+    inner = canonical_order(rows, [str(responses.units[unit]) for unit in order])
+    rows, order = rows[inner], order[inner]
     near = nearest_neighbours(rows, _neighbours(len(rows), settings.perplexity), absolute=settings.absolute)
     weights = _weights(responses, order) if settings.balanced else None
     places = _lay_out(settings, rows, near, weights=weights, start=None if start is None else start[order])
@@ -73,19 +74,26 @@ def fit_units(settings: MapSettings, responses: Responses, start: Float64[np.nda
         placed=placed,
         varies=varies,
         original=np.where(varies, copies.original, np.arange(len(leader))),
-        missing=standardised.missing,
+        missing=missing,
         neighbours=Neighbours(found.indices[shared], found.correlations[shared], found.recall, found.absolute),
         low=low,
         high=high,
         notes=_remarks(
             settings,
             responses,
-            missing=standardised.missing,
+            missing=missing,
             varies=varies,
             placed=placed,
             recall=near.recall,
         ),
     )
+
+
+def _standardised(
+    responses: Responses, method: str
+) -> tuple[Float[np.ndarray, "units stimuli"], Bool[np.ndarray, " units"], Int64[np.ndarray, " units"]]:
+    found = standardise(responses.values, method)
+    return found.rows, found.constant, found.missing
 
 
 def _neighbours(units: int, perplexity: float) -> int:

@@ -39,12 +39,14 @@ def usual_range(
     if scale not in SCALES:
         raise UnknownName("scale", scale, SCALES)
     ends = np.full((2, values.shape[1]), np.nan)
-    finite = np.isfinite(values)
-    whole = finite.all(axis=0)
-    if len(values) and whole.any():
-        ends[:, whole] = _ends(values[:, whole], scale)
-    for column in np.flatnonzero(~whole & finite.any(axis=0)):
-        ends[:, column] = _ends(values[finite[:, column], column][:, None], scale)[:, 0]
+    for start in range(0, values.shape[1] if len(values) else 0, _COLUMNS):
+        part = values[:, start : start + _COLUMNS]
+        finite = np.isfinite(part)
+        whole = finite.all(axis=0)
+        if whole.any():
+            ends[:, start : start + _COLUMNS][:, whole] = _ends(part[:, whole], scale)
+        for column in np.flatnonzero(~whole & finite.any(axis=0)):
+            ends[:, start + column] = _ends(part[finite[:, column], column][:, None], scale)[:, 0]
     return ends[0], ends[1]
 
 
