@@ -84,6 +84,12 @@ def test_a_picture_holds_every_value_once(rng: np.random.Generator) -> None:
         assert picture[row, column] == pytest.approx(values[unit], nan_ok=True)
 
 
+def test_values_of_another_length_are_refused() -> None:
+    for count in (1, 4):
+        with pytest.raises(WrongInput, match=f"values of {count} units must be one for each of the 3 units"):
+            equal_area_grid(np.eye(3)[:, :2]).draw(np.zeros(count))
+
+
 def test_no_units_have_an_empty_grid() -> None:
     for shape in SHAPES:
         assert np.isnan(equal_area_grid(np.zeros((0, 2)), shape=shape).draw(np.zeros(0))).all()

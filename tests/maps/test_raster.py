@@ -101,6 +101,13 @@ def test_an_unknown_method_is_named() -> None:
         Raster(np.zeros((1, 2)), 4).draw(np.zeros(1), "cubic")
 
 
+def test_values_of_another_length_are_refused() -> None:
+    for method in METHODS:
+        for count in (1, 2, 4):
+            with pytest.raises(WrongInput, match=f"values of {count} units must be one for each of the 3 positions"):
+                Raster(np.eye(3)[:, :2], 4).draw(np.zeros(count), method)
+
+
 def test_near_blanks_what_is_far_from_every_unit(rng: np.random.Generator) -> None:
     crowds = np.concatenate([rng.normal(centre, 0.08, (40, 2)) for centre in (-0.6, 0.5)])
     lonely = np.array([[-0.9, 0.9]])

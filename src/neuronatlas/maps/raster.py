@@ -58,6 +58,9 @@ class Raster:
         """The picture of one value a point, NaN where blank; a NaN value blanks what it would have coloured."""
         if method not in METHODS:
             raise UnknownName("method", method, METHODS)
+        if len(values) != len(self.positions):
+            message = f"values of {len(values)} units must be one for each of the {len(self.positions)} positions"
+            raise WrongInput(message)
         blank = np.append(values, np.nan)  # the last one is what pixels without a point show
         picture = np.take(blank, self._owner, mode="clip") if method == "nearest" else self._mixing @ blank
         return picture.reshape(self.resolution, self.resolution)

@@ -40,6 +40,9 @@ class Grid:
 
     def draw(self, values: Float64[np.ndarray, " units"]) -> Float64[np.ndarray, "side side"]:
         """The picture of one value a unit, NaN in empty cells."""
+        if len(values) != len(self.rows):
+            message = f"values of {len(values)} units must be one for each of the {len(self.rows)} units of the grid"
+            raise WrongInput(message)
         picture = np.full((self.side, self.side), np.nan)
         picture[self.rows, self.columns] = values
         return picture
