@@ -53,6 +53,12 @@ def test_a_lattice_stays_as_it_is(rng: np.random.Generator) -> None:
     assert np.array_equal(found.rows, rows)
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+def test_two_units_lie_side_by_side(shape: str) -> None:
+    found = equal_area_grid(np.array([[0.9, 0.0], [-0.9, 0.1]]), shape=shape)
+    assert (found.columns.tolist(), found.rows.tolist(), found.side) == ([1, 0], [0, 0], 2)
+
+
 def test_a_disc_is_round_and_full(rng: np.random.Generator) -> None:
     found = equal_area_grid(rng.normal(size=(2000, 2)), shape="disc")
     radius = np.hypot(*found.positions.T)

@@ -15,7 +15,7 @@ def square(units: int) -> tuple[list[Cell], int]:
 def nearest_to_the_middle(side: int) -> list[Cell]:
     cells = [(column, row) for column in range(side) for row in range(side)]
     middle = (side - 1) / 2
-    return sorted(cells, key=lambda cell: ((cell[0] - middle) ** 2 + (cell[1] - middle) ** 2, cell))
+    return sorted(cells, key=lambda cell: ((cell[0] - middle) ** 2 + (cell[1] - middle) ** 2, cell[1], cell[0]))
 
 
 def disc(units: int) -> tuple[list[Cell], int]:

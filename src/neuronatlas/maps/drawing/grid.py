@@ -91,8 +91,11 @@ def _disc(units: int) -> tuple[Int64[np.ndarray, "units 2"], int]:
 
 
 def _middle(side: int, count: int) -> Int64[np.ndarray, "count 2"]:
-    """The ``count`` cells of a square nearest to its middle; of equally near ones those to the left, then below."""
-    cells = np.stack(np.divmod(np.arange(side * side), side), axis=1)
+    """The ``count`` cells of a square nearest to its middle; of equally near ones those below, then to the left.
+
+    (So two units, which a layout places left and right, lie side by side.)
+    """
+    cells = np.stack(np.divmod(np.arange(side * side), side)[::-1], axis=1)
     distance = ((2 * cells - (side - 1)) ** 2).sum(axis=1)
     return cells[np.argsort(distance, kind="stable")[:count]]
 
