@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 
 import numpy as np
 from scipy.interpolate import griddata
@@ -91,16 +92,25 @@ def copies(values: np.ndarray) -> list[int]:
 
 
 def _copied(one: np.ndarray, other: np.ndarray) -> bool:
-    """Equal to within 64 float32 roundings of the largest, and correlated by more than one less a millionth."""
+    """Equal to within 64 float32 roundings of each response and of the median size, and alike in their own spread."""
     known = [bool(np.isfinite(value)) for value in one]
     if known != [bool(np.isfinite(value)) for value in other] or is_constant(one) or is_constant(other):
         return False
-    a, b = (np.array([float(value) for value in column[known]]) for column in (one, other))
-    largest = max(np.abs(a).max(), np.abs(b).max())
-    if np.abs(a - b).max() > 64 * 2.0**-23 * largest:
+    a, b = ([float(value) for value, there in zip(column, known, strict=True) if there] for column in (one, other))
+    sizes = [max(abs(x), abs(y)) for x, y in zip(a, b, strict=True)]
+    usual = statistics.median_low(sizes)
+    if any(abs(x - y) > 64 * 2.0**-23 * (size + usual) for x, y, size in zip(a, b, sizes, strict=True)):
         return False
-    a, b = a - a.mean(), b - b.mean()
-    return float(a @ b) > (1 - 1e-6) * math.sqrt(float(a @ a) * float(b @ b))
+    squares = [(x - y) ** 2 for x, y in zip(_in_spread(a), _in_spread(b), strict=True)]
+    return math.sqrt(sum(squares) / len(known)) < 1e-3
+
+
+def _in_spread(column: list[float]) -> list[float]:
+    """Bounded distances from the median, in the median distance of what is not at it."""
+    middle = statistics.median_low(column)
+    away = [abs(value - middle) for value in column if abs(value - middle) > 16 * 2.0**-23 * abs(middle)]
+    spread = statistics.median_low(away) if away else 1.0
+    return [math.tanh((value - middle) / spread) for value in column]
 
 
 class OldMap:

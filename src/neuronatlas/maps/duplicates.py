@@ -1,11 +1,13 @@
 """Units that are copies of each other: the same numbers for every stimulus, such as those of a layer that passes its input on.
 
-Two units are copies when none of their responses differ by more than `ROUNDINGS` float32 roundings of the largest, and
-when they correlate by more than 1 - `ALIKE`. A unit that is another one scaled or shifted is no copy, though Pearson's
-correlation of the two is 1: a batch norm's units are its own. Nor is a constant unit. Copies of a copy are copies.
+Two units are copies when no response of the one differs from the other's by more than `ROUNDINGS` float32 roundings of
+that response and of the unit's median size, and when, counted in the unit's own spread, they differ by less than `ALIKE`
+in the root of the mean square. (The first alone would call units of a large mean and a small spread copies, the second
+alone those that one huge response rules.) A unit that is another one scaled or shifted is no copy: a batch norm's units
+are its own. Nor is a constant unit.
 
-No two units are compared unless a few short summaries of theirs, sorted, already agree; so the work grows with the number
-of units, not with its square.
+No two units are compared unless a few short summaries of theirs already agree; so the work grows with the number of units,
+not with its square. Nothing depends on the order of the units.
 """
 
 from __future__ import annotations
@@ -18,15 +20,16 @@ from jaxtyping import Bool, Float, Float64, Int64
 
 ROUNDINGS = 64
 """Pooling sums a map in another order than its mean is taken, which costs some roundings."""
-ALIKE = 1e-6
+ALIKE = 1e-3
 
 _TOLERANCE = ROUNDINGS * float(np.finfo(np.float32).eps)
 _CONSTANT = 16 * float(np.finfo(np.float32).eps)  # as `correlation.standardise` has it
 _CELLS = 2**22
-_SORTED, _SUMMARIES = 3, 7
-# A sum of n errors of at most e with random weights in -1..1 exceeds 8 e sqrt(n) with a chance below 2 exp(-32)
-# (Hoeffding 1963, Journal of the American Statistical Association 58:13).
-_DEVIATIONS = 8.0
+_PROJECTIONS, _SORTED = 6, 3
+_DEVIATIONS = 6.0
+"""A sum with random normal weights differs by more than so many deviations once in 500 million."""
+_MOST_PASSES = 64
+"""Units that still share a cell with others after so many comparisons are left as they are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,11 +65,13 @@ def find_copies(values: Float[np.ndarray, "stimuli units"]) -> Copies:
     summaries, varying = _summaries(values)
     group = np.arange(units)
     first, second = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    gaps = _gaps(len(values))
+    gap = _DEVIATIONS * ALIKE
     for shift in product((0.0, 0.5), repeat=_SORTED):
         # Two keys within a quarter of a cell share a cell of this grid or of the one half a cell further.
-        cells = np.floor(summaries[:_SORTED].T / (4 * gaps[:_SORTED]) + shift).astype(np.int64)
-        found = _within_cells(values, summaries, group, varying[_crowded(cells[varying])], cells=cells)
+        cells = np.floor(summaries[:_SORTED].T / (4 * gap) + shift).astype(np.int64)
+        found = _within_cells(
+            values, summaries, group, varying[_crowded(cells[varying], summaries[:, varying])], cells=cells
+        )
         first, second = np.append(first, found[0]), np.append(second, found[1])
         if len(found[0]):
             links = coo_array((np.ones(len(first)), (first, second)), shape=(units, units))
@@ -76,41 +81,64 @@ def find_copies(values: Float[np.ndarray, "stimuli units"]) -> Copies:
     return Copies(leaders[group])
 
 
-def _gaps(stimuli: int) -> Float64[np.ndarray, " summaries"]:
-    """By how much each summary of two copies may differ at most."""
-    gaps = np.full(_SUMMARIES, 2 * _TOLERANCE * min(1.0, _DEVIATIONS / np.sqrt(max(stimuli, 1))))
-    gaps[0] = 2 * _TOLERANCE
-    return gaps
-
-
 def _summaries(
     values: Float[np.ndarray, "stimuli units"],
 ) -> tuple[Float64[np.ndarray, "summaries units"], Int64[np.ndarray, " varying"]]:
-    """The logarithm of each unit's peak, and weighted means of its responses over the peak; and the units that vary."""
+    """Each unit's spread, sums of its bounded responses with random weights, and its median; and the units that vary."""
     stimuli, units = values.shape
-    weights = np.random.default_rng(0).uniform(-1, 1, (_SUMMARIES - 1, stimuli)) / max(stimuli, 1)
-    summaries = np.zeros((_SUMMARIES, units))
-    varying = np.zeros(units, dtype=bool)
+    weights = np.random.default_rng(0).standard_normal((_PROJECTIONS, stimuli)) / np.sqrt(max(stimuli, 1))
+    summaries = np.zeros((_PROJECTIONS + 2, units))
+    varies = np.zeros(units, dtype=bool)
     width = max(1, _CELLS // max(stimuli, 1))
     for start in range(0, units if stimuli else 0, width):
-        part = values[:, start : start + width].astype(np.float64)
-        finite = np.isfinite(part)
-        spread = np.max(part, axis=0, where=finite, initial=-np.inf) - np.min(
-            part, axis=0, where=finite, initial=np.inf
-        )
-        part[~finite] = 0.0
-        peak = np.abs(part).max(axis=0)
-        varying[start : start + width] = (finite.sum(axis=0) > 1) & (spread > _CONSTANT * peak)
-        part /= np.where(peak > 0, peak, 1.0)
-        summaries[0, start : start + width] = np.log(np.where(peak > 0, peak, 1.0))
-        summaries[1:, start : start + width] = weights @ part
-    return summaries, np.flatnonzero(varying)
+        some = slice(start, start + width)
+        bounded, middle, spread, finite = _bounded(values[:, some])
+        peak = np.abs(np.where(finite, values[:, some], 0)).max(axis=0)
+        lowest = np.min(values[:, some], axis=0, where=finite, initial=np.inf)
+        highest = np.max(values[:, some], axis=0, where=finite, initial=-np.inf)
+        varies[some] = (finite.sum(axis=0) > 1) & (highest.astype(np.float64) - lowest > _CONSTANT * peak)
+        summaries[0, some] = np.log(spread)
+        summaries[1:-1, some] = np.round(weights @ bounded, 9)  # a product rounds by its place in memory
+        summaries[-1, some] = np.arcsinh(middle / spread)
+    return summaries + 0.0, np.flatnonzero(varies)
 
 
-def _crowded(cells: Int64[np.ndarray, "units keys"]) -> Int64[np.ndarray, " crowded"]:
-    """The units that share their cell with another one, cell by cell, in order of index within each."""
+def _bounded(
+    values: Float[np.ndarray, "stimuli units"],
+) -> tuple[
+    Float64[np.ndarray, "stimuli units"],
+    Float64[np.ndarray, " units"],
+    Float64[np.ndarray, " units"],
+    Bool[np.ndarray, "stimuli units"],
+]:
+    """Each unit's responses from its median, in its spread, bounded by tanh; the median; the spread; what is finite.
+
+    The spread is the median distance from the median, of the responses that are not at it.
+    """
+    table = values.astype(np.float64)
+    finite = np.isfinite(table)
+    middle = _median(np.where(finite, table, np.nan))
+    away = np.where(finite, table - middle, 0.0)
+    sizes = np.abs(away)
+    spread = _median(np.where(sizes > _CONSTANT * np.abs(middle), sizes, np.nan))
+    spread = np.where(spread > 0, spread, 1.0)
+    return np.tanh(away / spread), middle, spread, finite
+
+
+def _median(table: Float64[np.ndarray, "stimuli units"]) -> Float64[np.ndarray, " units"]:
+    """The lower median of what is not NaN in each column; 0 without any."""
+    rising = np.sort(table, axis=0)  # NaN is sorted last
+    count = (~np.isnan(table)).sum(axis=0)
+    found = rising[np.maximum(count - 1, 0) // 2, np.arange(table.shape[1])]
+    return np.where(count > 0, found, 0.0)
+
+
+def _crowded(
+    cells: Int64[np.ndarray, "units keys"], summaries: Float64[np.ndarray, "summaries units"]
+) -> Int64[np.ndarray, " crowded"]:
+    """The units that share their cell with another one, cell by cell, within each in the order of their summaries."""
     mixed = _mixed(cells)
-    order = np.argsort(mixed, kind="stable")
+    order = np.lexsort((*summaries[::-1], mixed))
     equal = np.diff(mixed[order]) == 0
     return order[np.append(equal, False) | np.append(False, equal)] if len(order) else order
 
@@ -135,12 +163,14 @@ def _within_cells(
     firsts: list[np.ndarray] = [np.zeros(0, dtype=np.int64)]
     seconds: list[np.ndarray] = [np.zeros(0, dtype=np.int64)]
     cell = _mixed(cells[crowded])
-    gaps = _gaps(len(values))[:, None]
-    while len(crowded):
+    gap = _DEVIATIONS * ALIKE
+    for _ in range(_MOST_PASSES):
+        if not len(crowded):
+            break
         begins = np.append(True, cell[1:] != cell[:-1])
         leader = crowded[np.flatnonzero(begins)][np.cumsum(begins) - 1]
         alike = group[crowded] == group[leader]
-        near = ~alike & (np.abs(summaries[:, crowded] - summaries[:, leader]) <= gaps).all(axis=0)
+        near = ~alike & (np.abs(summaries[:, crowded] - summaries[:, leader]) <= gap).all(axis=0)
         near[near] = _equal(values, leader[near], crowded[near])
         firsts.append(leader[near])
         seconds.append(crowded[near])
@@ -163,13 +193,12 @@ def _equal(
         finite = np.isfinite(one)
         same = (finite == np.isfinite(two)).all(axis=0)
         one[~finite] = two[~finite] = 0.0
-        two = np.where(np.isfinite(two), two, 0.0)
-        peak = np.maximum(np.abs(one).max(axis=0), np.abs(two).max(axis=0))
-        same &= np.abs(one - two).max(axis=0) <= _TOLERANCE * peak
-        count = np.maximum(finite.sum(axis=0), 1)
-        one = np.where(finite, one - one.sum(axis=0) / count, 0.0)
-        two = np.where(finite, two - two.sum(axis=0) / count, 0.0)
-        lengths = np.sqrt((one * one).sum(axis=0) * (two * two).sum(axis=0))
-        same &= (one * two).sum(axis=0) > (1 - ALIKE) * lengths
+        two[~np.isfinite(two)] = 0.0
+        sizes = np.maximum(np.abs(one), np.abs(two))
+        usual = _median(np.where(finite, sizes, np.nan))
+        same &= (np.abs(one - two) <= _TOLERANCE * (sizes + usual)).all(axis=0)
+        one[~finite] = two[~finite] = np.nan
+        away = _bounded(one)[0] - _bounded(two)[0]
+        same &= np.sqrt(np.mean(away * away, axis=0)) < ALIKE
         result[start : start + width] = same
     return result
