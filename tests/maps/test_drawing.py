@@ -71,6 +71,21 @@ def test_points_have_the_colours_of_their_values(rng: np.random.Generator) -> No
     assert colour_at(ax, 0.0, 0.5) == bytes_of(OTHER_COLOUR)
 
 
+def test_infinite_values_have_the_colours_of_the_ends() -> None:
+    values = np.array([-np.inf, 0.5, np.inf, np.nan])
+    colouring = drawing.about_zero("effect", values)
+    picture, dots = drawing.new_axes(60, 60), drawing.new_axes(60, 60)
+    shown = drawing.draw_picture(picture, values.reshape(2, 2), colouring)
+    places = np.array([[-0.5, -0.5], [0.5, -0.5], [-0.5, 0.5], [0.5, 0.5]])
+    drawing.draw_points(dots, places, values, colouring)
+    for (x, y), share in zip(places[[0, 2]], (0.0, 1.0), strict=True):
+        for ax in (picture, dots):
+            assert colour_at(ax, x, y) == pytest.approx(bytes_of(mpl.colormaps[DIVERGING](share)), abs=1)
+    assert colour_at(picture, 0.5, 0.5) == (255, 255, 255)
+    assert colour_at(dots, 0.5, 0.5) == bytes_of(OTHER_COLOUR)
+    assert drawing.add_legend(shown, [picture], colouring, values).extend == "both"
+
+
 def test_the_strongest_of_two_at_one_place_lies_above() -> None:
     for values in ([0.1, -0.9], [-0.9, 0.1]):
         ax = drawing.new_axes(60, 60)

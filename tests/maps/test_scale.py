@@ -115,8 +115,19 @@ def test_effect_sizes_are_those_of_the_loop(gappy: np.ndarray, real: Responses) 
         sizes = effect_sizes(first, second)
         expected = [slow.effect_size(a.tolist(), b.tolist()) for a, b in zip(first.T, second.T, strict=True)]
         np.testing.assert_allclose(sizes, expected, atol=1e-9, equal_nan=True)
-        assert np.isnan(sizes).any()
+        assert np.isnan(sizes).any() == (values is gappy)
+        assert (sizes == 0).any()
         np.testing.assert_allclose(effect_sizes(second, first), -sizes, equal_nan=True)
+
+
+def test_a_unit_that_tells_two_sets_apart_without_fail_has_an_infinite_effect() -> None:
+    first = np.array([[1.0, 0.0, 0.1, np.nan, 2.0]] * 7)
+    second = np.array([[0.0, 3.0, 0.1, 1.0, 2.0]] * 3)
+    second[0, 4] = np.nan
+    assert effect_sizes(first, second)[[0, 1, 2, 4]].tolist() == [np.inf, -np.inf, 0.0, 0.0]
+    assert np.isnan(effect_sizes(first, second)[3])
+    assert effect_sizes(first[:1], second[1:])[[0, 1]].tolist() == [np.inf, -np.inf]
+    assert np.isnan(effect_sizes(first[:1], second[:1])).all()
 
 
 def test_effect_sizes_of_single_stimuli_have_no_spread_to_stand_on() -> None:
@@ -141,6 +152,7 @@ def test_limits_are_shared_and_robust() -> None:
     assert symmetric_limit(first, second) == pytest.approx(np.percentile(everything, 99))
     assert symmetric_limit(first, second, percentile=100) == 3.0
     assert symmetric_limit(np.append(np.zeros(500), -2.0)) == 2.0
+    assert symmetric_limit(np.array([np.inf, -np.inf])) == 1.0
     assert symmetric_limit(np.zeros(5)) == symmetric_limit(np.full(2, np.nan)) == symmetric_limit() == 1.0
     with pytest.raises(WrongInput, match="percentile 0 must be above 0"):
         symmetric_limit(first, percentile=0)

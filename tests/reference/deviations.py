@@ -21,8 +21,10 @@ def deviations(values: list[float]) -> list[float]:
 def effect_size(first: list[float], second: list[float]) -> float:
     """Cohen's d."""
     first, second = known(first), known(second)
-    if not first or not second or (len(set(first)) < 2 and len(set(second)) < 2):
+    if not first or not second or len(first) + len(second) < 3:
         return math.nan
+    if len(set(first)) == len(set(second)) == 1:
+        return 0.0 if first[0] == second[0] else math.copysign(math.inf, first[0] - second[0])
     squares = sum((len(each) - 1) * statistics.variance(each) if len(each) > 1 else 0.0 for each in (first, second))
     pooled = math.sqrt(squares / (len(first) + len(second) - 2))
     return (statistics.fmean(first) - statistics.fmean(second)) / pooled

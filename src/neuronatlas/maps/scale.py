@@ -103,15 +103,19 @@ def effect_sizes(
 ) -> Float64[np.ndarray, " units"]:
     """Cohen's d of each unit: the mean response to the ``first`` stimuli less that to the ``second``, in pooled deviations.
 
-    The pooled variance is that of both sets around their own means, over n1 + n2 - 2 (Cohen 1988, section 2.5). Responses
-    that are not finite count for nothing. NaN where a set has none, or neither set varies.
+    The pooled variance is that of both sets around their own means, over n1 + n2 - 2 (Cohen 1988, section 2.5). Where
+    neither set varies, infinite if the means differ (the unit tells the sets apart without fail) and 0 if they are equal.
+    Responses that are not finite count for nothing. NaN where a set has none, or both together have fewer than three.
     """
     sizes = np.full(first.shape[1], np.nan)
     for start in range(0, first.shape[1], _COLUMNS):
         part = slice(start, start + _COLUMNS)
         (mean, squares, count), (other, more, others) = _moments(first[:, part]), _moments(second[:, part])
         pooled = np.sqrt((squares + more) / np.maximum(count + others - 2, 1))
-        sizes[part] = (mean - other) / np.where(pooled > 0, pooled, np.nan)
+        difference = mean - other
+        certain = np.where(difference == 0, 0.0, np.copysign(np.inf, difference))
+        found = np.where(pooled > 0, difference / np.where(pooled > 0, pooled, 1.0), certain)
+        sizes[part] = np.where((count > 0) & (others > 0) & (count + others > 2), found, np.nan)
     return sizes
 
 
@@ -127,7 +131,8 @@ def mean_differences(
 def symmetric_limit(*drawn: Float64[np.ndarray, "..."], percentile: float = 99.0) -> float:
     """The number at which a diverging scale ends either way: this percentile of the absolute values of all that is drawn.
 
-    Where more than that share is 0, the largest absolute value; 1 where nothing is drawn but zeros.
+    Where more than that share is 0, the largest absolute value; 1 where nothing is drawn but zeros. Infinite values count
+    for nothing: they lie beyond every limit.
     """
     if not 0 < percentile <= 100:
         message = f"percentile {percentile} must be above 0 and at most 100: 99 is usual"
@@ -151,4 +156,5 @@ def _moments(
     squares = (np.where(finite, table - mean, 0.0) ** 2).sum(axis=0)
     least = np.where(finite, table, np.inf).min(axis=0, initial=np.inf)
     most = np.where(finite, table, -np.inf).max(axis=0, initial=-np.inf)
-    return mean, np.where(least < most, squares, 0.0), count  # a rounded mean must not make a constant vary
+    varies = least < most  # a rounded mean must not make a constant vary, nor differ from the same constant
+    return np.where(varies | (count == 0), mean, least), np.where(varies, squares, 0.0), count

@@ -55,11 +55,12 @@ def new_axes(width_mm: float = 127.0, height_mm: float = 127.0) -> Axes:
 def draw_picture(ax: Axes, picture: Float64[np.ndarray, "side side"], colouring: Colouring) -> AxesImage:
     """A picture of a `raster.Raster` or a `grid.Grid` over -1..1, each pixel a square.
 
-    (The outer pixels of a raster are centred on the edge of -1..1; here they are moved inwards by half a pixel.) On a scale
-    about 0 a thin grey line divides what is blank from what is near 0, since both are white.
+    (The outer pixels of a raster are centred on the edge of -1..1; here they are moved inwards by half a pixel.) NaN is
+    blank; infinite values have the colours of the ends. On a scale about 0 a thin grey line divides what is blank from
+    what is near 0, since both are white.
     """
     image = ax.imshow(
-        picture,
+        colouring.drawable(picture),
         cmap=colouring.colours,
         vmin=colouring.low,
         vmax=colouring.high,
@@ -69,7 +70,7 @@ def draw_picture(ax: Axes, picture: Float64[np.ndarray, "side side"], colouring:
         interpolation="nearest",
     )
     if colouring.low == -colouring.high:
-        _outline(ax, np.isfinite(picture), OTHER_COLOUR, 0.5)
+        _outline(ax, ~np.isnan(picture), OTHER_COLOUR, 0.5)
     ax.set_axis_off()
     return image
 
@@ -77,8 +78,8 @@ def draw_picture(ax: Axes, picture: Float64[np.ndarray, "side side"], colouring:
 def draw_points(
     ax: Axes, positions: Float64[np.ndarray, "units 2"], values: Float64[np.ndarray, " units"], colouring: Colouring
 ) -> PathCollection:
-    """A dot for each unit that has a finite value, the largest above; a unit without one is a small grey dot."""
-    known = np.isfinite(values)
+    """A dot for each unit that has a value, the largest above; a unit without one (NaN) is a small grey dot."""
+    known = ~np.isnan(values)
     order = np.argsort(np.where(known, np.abs(values), -1.0), kind="stable")[int((~known).sum()) :]
     lost = positions[~known]
     ax.scatter(
@@ -87,7 +88,7 @@ def draw_points(
     dots = ax.scatter(
         positions[order, 0],
         positions[order, 1],
-        c=values[order],
+        c=colouring.drawable(values[order]),
         cmap=colouring.colours,
         vmin=colouring.low,
         vmax=colouring.high,

@@ -27,6 +27,8 @@ OTHER_COLOUR = "#B5B5B5"
 class Colouring:
     """Numbers from ``low`` to ``high`` are coloured by ``cmap``, those beyond as the ends; ``legend`` names the numbers.
 
+    An infinite number lies beyond the ends like another; NaN alone is blank.
+
     ``cmap`` is a name that matplotlib knows, or a colour map.
     """
 
@@ -51,6 +53,10 @@ class Colouring:
         if self.cmap not in mpl.colormaps:
             raise UnknownName("cmap", self.cmap, list(mpl.colormaps))
         return mpl.colormaps[self.cmap]
+
+    def drawable(self, values: Float64[np.ndarray, "*shape"]) -> Float64[np.ndarray, "*shape"]:
+        """The values with infinite ones as the ends of the scale: matplotlib leaves those blank."""
+        return np.where(np.isinf(values), np.clip(values, self.low, self.high), values)
 
     def beyond(self, *drawn: Float64[np.ndarray, "..."]) -> str:
         """Which ends of the scale some of the numbers lie beyond, in matplotlib's word: both, min, max or neither."""
