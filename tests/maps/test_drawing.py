@@ -102,6 +102,10 @@ def test_density_counts_the_units(rng: np.random.Generator) -> None:
     inside = ((positions >= [0.5, -1.0]) & (positions < [0.75, -0.75])).all(axis=1)  # column 6, row 0
     assert np.nan_to_num(shown[0, 6]) == inside.sum()
     assert "8 x 8 squares" in ax.figure.axes[1].get_ylabel()
+    few = drawing.new_axes()
+    drawing.draw_density(few, np.array([[0.1, 0.1]] + [[-0.6, -0.6]] * 500), 4)
+    assert max(colour_at(few, 0.25, 0.25)) < 225
+    assert colour_at(few, 0.75, 0.75) == (255, 255, 255)
     with pytest.raises(WrongInput, match="cells 0 must be at least 1"):
         drawing.draw_density(ax, positions, 0)
 

@@ -33,6 +33,8 @@ _LINE_MM = 3.1
 """Height of a line of 7 points."""
 _SQUEEZED = 0.75
 """The share of its size that a map with names keeps, about, when a layout makes room for them."""
+_FAINTEST = 0.3
+"""Where in the greys those of a density begin: at a fifth of the way to black in lightness."""
 _FINE = 500
 """Pixels a side from which a line around pixels looks as if it followed their edges."""
 
@@ -101,13 +103,20 @@ def draw_points(
 
 
 def draw_density(ax: Axes, positions: Float64[np.ndarray, "units 2"], cells: int = 40) -> AxesImage:
-    """How many units lie in each of ``cells`` x ``cells`` squares, blank where none; the legend is its own."""
+    """How many units lie in each of ``cells`` x ``cells`` squares, blank where none; the legend is its own.
+
+    The greys begin at 1, with one that can be told from blank.
+    """
+    import matplotlib as mpl
+    from matplotlib.colors import ListedColormap
+
     if cells < 1:
         message = f"cells {cells} must be at least 1 a side: 40 is usual"
         raise WrongInput(message)
     counts = np.histogram2d(positions[:, 1], positions[:, 0], bins=cells, range=[[-1, 1], [-1, 1]])[0]
     picture = np.where(counts > 0, counts, np.nan)
-    colouring = Colouring(f"units in each of {cells} x {cells} squares", 0.0, max(counts.max(), 1.0), "Greys")
+    greys = ListedColormap(mpl.colormaps["Greys"](np.linspace(_FAINTEST, 1.0, 256)), "greys that show")
+    colouring = Colouring(f"units in each of {cells} x {cells} squares", 1.0, max(counts.max(), 2.0), greys)
     image = draw_picture(ax, picture, colouring)
     add_legend(image, [ax], colouring, picture)
     return image
