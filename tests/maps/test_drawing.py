@@ -170,6 +170,13 @@ def test_names_point_at_their_units_and_do_not_overlap(side: int, name: str, rng
     assert not any(a.overlaps(b) for index, a in enumerate(words) for b in words[:index])
     with pytest.raises(WrongInput, match="names holds 25 units, more than the 24"):
         drawing.name_units(ax, positions, dict.fromkeys(range(25), "x"))
+    positions[3, 1] = np.nan
+    for unit in (3, 100, -1):
+        with pytest.raises(
+            WrongInput, match=f"names holds unit {unit} \\('b.3:'\\), which has no finite place among the 100"
+        ):
+            drawing.name_units(ax, positions, {0: "a", unit: "b.3:"})
+    assert len(ax.texts) == count
 
 
 @pytest.mark.parametrize("heights", [[0.0] * 12, [1.0] * 5, [-1.0, -1.0, 0.9, 0.95, 1.0], [0.2], []])

@@ -174,11 +174,17 @@ def outline_layers(
 def name_units(ax: Axes, positions: Float64[np.ndarray, "units 2"], names: Mapping[int, str]) -> None:
     """The names of a few units (by index), in the margins left and right of the map, a line from each to its unit.
 
-    Raises `WrongInput` for more than `MOST_NAMED`.
+    Raises `WrongInput` for more than `MOST_NAMED`, and for a unit that has no place.
     """
     if len(names) > MOST_NAMED:
         message = f"names holds {len(names)} units, more than the {MOST_NAMED} that can be read: choose a few"
         raise WrongInput(message)
+    for unit, name in names.items():
+        if not (0 <= unit < len(positions) and np.isfinite(positions[unit]).all()):
+            message = (
+                f"names holds unit {unit} ({name!r}), which has no finite place among the {len(positions)} positions"
+            )
+            raise WrongInput(message)
     line = 2.0 * _LINE_MM / (_SQUEEZED * min(_size_mm(ax)))
     across = sorted(names, key=lambda unit: (positions[unit, 0], unit))
     for side, mine in ((-1.0, across[: len(across) // 2]), (1.0, across[len(across) // 2 :])):
