@@ -152,6 +152,26 @@ def test_outlines_run_between_the_layers(kind: str) -> None:
     assert len(both.collections) == 2
 
 
+def test_only_the_layers_asked_for_are_outlined() -> None:
+    names = [f"blocks.{layer}" for layer in range(12)]
+    layers = [name for name in names for _ in range(3)] + ["blocks.1"]
+    labels = np.arange(36).reshape(6, 6)
+    for only, expected in (
+        ("blocks.11", ["blocks.11"]),
+        (["blocks.11"], ["blocks.11"]),
+        (("blocks.11", "blocks.0"), ["blocks.0", "blocks.11"]),
+    ):
+        ax = drawing.new_axes()
+        drawing.outline_layers(ax, labels, layers, only)
+        colours = [to_hex(lines.get_edgecolor()[0]).upper() for lines in ax.collections]
+        assert colours == list(LAYER_COLOURS[: len(expected)])
+        legend = ax.get_legend()
+        assert legend is not None
+        assert [text.get_text() for text in legend.get_texts()] == expected
+    with pytest.raises(UnknownName, match=r"no layer 'blocks\.12': did you mean 'blocks"):
+        drawing.outline_layers(drawing.new_axes(), labels, layers, ["blocks.0", "blocks.12"])
+
+
 @pytest.mark.parametrize(("side", "name"), [(120, "blocks.{}:$7$"), (60, "b.{}:"), (60, "b.{}:\nsecond")])
 def test_names_point_at_their_units_and_do_not_overlap(side: int, name: str, rng: np.random.Generator) -> None:
     positions = rng.uniform(-1, 1, (100, 2))

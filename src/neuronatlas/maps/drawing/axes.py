@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from neuronatlas.errors import WrongInput
+from neuronatlas.errors import UnknownName, WrongInput
 from neuronatlas.maps.drawing.colouring import LAYER_COLOURS, OTHER_COLOUR, Colouring
 
 if TYPE_CHECKING:
@@ -153,21 +153,23 @@ def draw_layers(ax: Axes, positions: Float64[np.ndarray, "units 2"], layers: Seq
 
 
 def outline_layers(
-    ax: Axes, labels: Int64[np.ndarray, "side side"], layers: Sequence[str], only: Sequence[str] | None = None
+    ax: Axes, labels: Int64[np.ndarray, "side side"], layers: Sequence[str], only: str | Sequence[str] | None = None
 ) -> None:
     """Lines around where the nearest unit is of one layer, in the colour of the layer, over a picture drawn before.
 
-    ``labels``: `Raster.labels` or `Grid.labels` of that picture. ``only``: the layers to outline (default: all that have
-    a colour of their own).
+    ``labels``: `Raster.labels` or `Grid.labels` of that picture. ``only``: the layer or layers to outline, which have the
+    colours among themselves (default: all that have a colour of their own). Raises `UnknownName` for others.
     """
-    colours = {layer: colour for layer, colour in layer_colours(layers).items() if only is None or layer in only}
-    number = np.array([*(list(dict.fromkeys(layers)).index(layer) for layer in layers), -1])
-    region = number[labels]
-    drawn = {}
-    for index, layer in enumerate(dict.fromkeys(layers)):
-        if layer in colours and (only is not None or colours[layer] != OTHER_COLOUR):
-            drawn[layer] = colours[layer]
-            _outline(ax, region == index, colours[layer], 1.2)
+    number = {layer: index for index, layer in enumerate(dict.fromkeys(layers))}
+    chosen = list(number) if only is None else [only] if isinstance(only, str) else list(only)
+    for layer in chosen:
+        if layer not in number:
+            raise UnknownName("layer", layer, number)
+    colours = layer_colours([layer for layer in layers if layer in set(chosen)])
+    drawn = {layer: colour for layer, colour in colours.items() if only is not None or colour != OTHER_COLOUR}
+    region = np.array([*(number[layer] for layer in layers), -1])[labels]
+    for layer, colour in drawn.items():
+        _outline(ax, region == number[layer], colour, 1.2)
     _layer_legend(ax, drawn, marker="")
 
 
