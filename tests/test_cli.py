@@ -130,8 +130,8 @@ def test_map_draws_a_picture(pictures: Path, tmp_path: Path) -> None:
 
 
 def test_map_compares_two_sets_of_stimuli_on_equal_areas_in_millimetres(pictures: Path, tmp_path: Path) -> None:
-    words = ["map", NETWORK, "--images", pictures, "--layers", "stem", "--method", "grid", "--scale", "deviation"]
-    sets = ["--show", "00.png", "--show", "01.png", "--against", "02.png", "--against", "03.png"]
+    words = ["map", NETWORK, "--images", pictures, "--layers", "stem", "--scale", "deviation"]
+    sets = ["--method", "grid", "--show", "00.png", "--show", "01.png", "--against", "02.png", "--against", "03.png"]
     done = run(
         *words,
         *sets,
@@ -153,6 +153,14 @@ def test_map_compares_two_sets_of_stimuli_on_equal_areas_in_millimetres(pictures
     done = run(*words, "--reduce", "3,4", "--method", "points", "-o", tmp_path / "a.pdf")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF")
+    for words_too, told in (
+        (["--method", "points", "--against", "00.png"], "--method points does not go with --against"),
+        (["--cmap", "viridus"], "no cmap 'viridus': did you mean 'viridis'"),
+        (["--quick"], "--quick leaves something out of --json"),
+        (["--width", "1"], "--width 1 must be from 10 to 2000 millimetres"),
+        (["--against", "9.png"], "no stimulus '9.png'"),
+    ):
+        assert told in wrong(*words, *words_too, "-o", tmp_path / "b.png")
     assert "no layout 'tsn': did you mean 'tsne'" in wrong(*words, "--layout", "tsn", "-o", tmp_path / "a.png")
 
 

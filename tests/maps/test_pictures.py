@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -88,7 +89,7 @@ def test_small_multiples_share_one_scale(real: Responses, real_map: ResponseMap)
     cat = real.select(stimuli=[row for row, label in enumerate(real.labels) if label == "cat"])
     drawn = axes["cat"].images[0].get_array().filled(np.nan)
     np.testing.assert_allclose(drawn, real_map.raster(cat, "grid"), atol=1e-12, equal_nan=True)
-    with pytest.raises(WrongInput, match="labels name 1 situations of 2 stimuli: give one for each of the 60"):
+    with pytest.raises(WrongInput, match="labels hold 2 for 60 stimuli: give one for each"):
         real_map.draw_situations(["a", "a"])
 
 
@@ -143,7 +144,7 @@ def test_copies_are_laid_out_once_and_told(real: Responses, rng: np.random.Gener
     )
     fitted = ResponseMap().fit(twice)
     varying = [unit for unit in range(5) if not correlation.is_constant(part.values[:, unit])]
-    assert fitted.copies == {Unit("flatten", unit): part.units[unit] for unit in varying}
+    assert fitted.copies == {part.units[unit]: Unit("flatten", unit) for unit in varying}
     assert any(f"{len(varying)} of 35 units are copies of another" in note for note in fitted.notes)
     assert np.array_equal(fitted.positions[30:], fitted.positions[:5], equal_nan=True)
     alone = ResponseMap().fit(part)
@@ -192,7 +193,7 @@ def test_a_map_like_an_earlier_one_stays_where_it_was(real: Responses) -> None:
 
     assert moved(warm) < 0.8 * moved(cold.onto(earlier)) <= 0.8 * moved(cold) + 1e-9
     assert np.abs(warm.positions[both]).max() <= 1
-    with pytest.raises(WrongInput, match="like holds none of the 56 units"):
+    with pytest.raises(WrongInput, match="like holds none of the 52 units that are laid out"):
         ResponseMap().fit(
             real,
             like=ResponseMap().fit(
@@ -242,3 +243,104 @@ def test_labels_are_situations(real: Responses, real_map: ResponseMap) -> None:
     assert found.names == ("astronaut", "cat", "coffee", "palace", "flower")
     unit = int(found.most_selective("cat", 1)[0])
     assert found.accuracy[1, unit] > 0.75
+
+
+def test_added_copies_share_a_place_and_no_unit_hides_another(real: Responses) -> None:
+    some = real.select(units=list(range(30)))
+    again = Responses(some.values, tuple(Unit("z", index) for index in range(30)), some.stimuli, some.labels)
+    fitted = ResponseMap(perplexity=8).fit(some)
+    joint = fitted.add(again)
+    assert joint.positions.tobytes() == np.concatenate([fitted.positions, fitted.positions]).tobytes()
+    assert {str(copy): str(own) for copy, own in joint.copies.items()} == {
+        f"z:{index}": str(some.units[index]) for index in np.flatnonzero(placed(fitted))
+    }
+    scores = {name: value for name, value in joint.quality.items() if "moran" not in name}
+    assert scores == {name: fitted.quality[name] for name in scores}
+    others = real.select(units=list(range(30, 56)))
+    more = joint.add(others)
+    apart = np.unique(more.positions[placed(more) & ~np.isin(np.arange(86), list(range(30, 60)))], axis=0)
+    assert len(apart) == len({unit for unit in more.units if unit.layer != "z" and unit not in more.constant})
+    order = np.random.default_rng(0).permutation(26).tolist()
+    shuffled = joint.add(others.select(units=order))
+    assert shuffled.positions[60:].tobytes() == more.positions[60:][order].tobytes()
+
+
+def test_another_scale_needs_no_other_map_and_other_settings_are_another_map(
+    real: Responses, real_map: ResponseMap
+) -> None:
+    scaled = replace(real_map, scale="deviation")
+    assert np.array_equal(
+        scaled.normalise("cat"), ResponseMap(scale="deviation").fit(real).normalise("cat"), equal_nan=True
+    )
+    assert scaled.positions is real_map.positions
+    with pytest.raises(WrongInput, match="not fitted"):
+        _ = replace(real_map, correlation="pearson").quality
+
+
+def test_stimuli_come_by_name_by_class_and_several_at_once(real: Responses, real_map: ResponseMap) -> None:
+    cats = [row for row, label in enumerate(real.labels) if label == "cat"]
+    expected = real_map.normalise(real.values[cats])
+    for values in (
+        "cat",
+        [real.stimuli[row] for row in cats],
+        ["cat", real.stimuli[cats[0]]],
+        real.select(stimuli=cats),
+    ):
+        np.testing.assert_allclose(real_map.normalise(values), expected, atol=1e-12)
+    with pytest.raises(UnknownName, match="no stimulus 'catt'"):
+        real_map.draw(["cat", "catt"])
+
+
+def test_names_and_outlines_go_by_what_was_drawn(real: Responses, real_map: ResponseMap) -> None:
+    unit = int(np.flatnonzero(placed(real_map))[5])
+    on_cells = real_map.equal_area().positions[unit]
+    for method, expected in (
+        ("grid", on_cells),
+        ("nearest", real_map.positions[unit]),
+        ("points", real_map.positions[unit]),
+    ):
+        axes = real_map.draw(real.stimuli[0], method=method, resolution=60)
+        real_map.name_units(axes, [real.units[unit]])
+        assert [tuple(text.xy) for text in axes.texts] == [tuple(expected)]
+    with pytest.raises(WrongInput, match="ax shows the map as points, which have no regions"):
+        real_map.outline_layers(axes)
+    with pytest.raises(WrongInput, match="ax shows no map: draw one on it first"):
+        real_map.outline_layers(real_map.draw_layers())
+    with pytest.raises(UnknownName, match="no unit 'stem:99'"):
+        real_map.name_units(axes, ["stem:99"])
+
+
+def test_an_equal_area_map_is_drawn_as_its_cells(real: Responses, real_map: ResponseMap) -> None:
+    for shape in ("square", "disc"):
+        cells = real_map.equal_area(shape)
+        picture = cells.raster(real.stimuli[0])
+        assert np.isfinite(picture).sum() == placed(real_map).sum()
+        assert np.array_equal(picture, cells.raster(real.stimuli[0], "grid"), equal_nan=True)
+
+
+def test_a_map_of_the_same_units_twice_is_refused(make: Make, rng: np.random.Generator) -> None:
+    table = make(rng.normal(size=(20, 4)))
+    twice = Responses(table.values, (*table.units[:3], table.units[0]), table.stimuli, table.labels)
+    with pytest.raises(WrongInput, match="responses hold 1 units twice, first 'layer:0'"):
+        ResponseMap().fit(twice)
+    with pytest.raises(WrongInput, match="method 'points' is for draw alone: use nearest, linear, grid"):
+        ResponseMap().fit(table).raster("s0", "points")
+
+
+@pytest.mark.parametrize("units", [8, 10, 15, 20])
+def test_reliability_of_few_units_is_told_or_left_out(make: Make, units: int, rng: np.random.Generator) -> None:
+    found = ResponseMap(layout="pca").fit(make(rng.normal(size=(40, units)))).reliability()
+    assert 0 <= found["halves_overlap"] <= 1
+    one_hot = np.zeros((20, units))
+    one_hot[np.arange(20) % units if units < 20 else np.arange(20), np.arange(20) % units] = 1
+    sparse = ResponseMap(layout="pca").fit(make(one_hot * rng.uniform(1, 2, (20, 1)))).reliability()
+    assert all(np.isfinite(value) for value in sparse.values())
+
+
+def test_an_earlier_place_of_any_copy_is_kept(real: Responses) -> None:
+    part = real.select(units=list(range(24, 56)))
+    earlier = ResponseMap(perplexity=8).fit(part)
+    twin = Responses(part.values, tuple(Unit("a", unit.index) for unit in part.units), part.stimuli, part.labels)
+    again = ResponseMap(perplexity=8).fit(Responses.merge([twin, part]), like=earlier)
+    moved = np.linalg.norm(again.places_of(part.units) - earlier.positions, axis=1)
+    assert np.nanmean(moved) < 0.1

@@ -212,7 +212,7 @@ def test_values_that_do_not_fit_are_refused(real: Responses, real_map: ResponseM
     with pytest.raises(WrongInput, match=f"values lack 2 of the {units} units of the map, first 'stem:1': record"):
         real_map.draw(real.select(units=[unit for unit in range(units) if unit not in (1, 5)]))
     for shape in ((units - 1,), (2, units + 1), (2, 2, units), (0, units)):
-        with pytest.raises(WrongInput, match=r"values of shape .* must hold one number for each of the"):
+        with pytest.raises(WrongInput, match=r"values \(ndarray of shape .* must hold one number for each of the"):
             real_map.normalise(np.zeros(shape))
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from neuronatlas.cli.shared import IMAGES, JSON, NETWORK, SEED, load, load_stimuli, print_json, say
-from neuronatlas.errors import WrongInput
+from neuronatlas.errors import UnknownName, WrongInput
 from neuronatlas.progress import reporter
 
 if TYPE_CHECKING:
@@ -59,7 +60,15 @@ def draw_map(
     settings = ResponseMap(
         correlation, layout, seed=seed, scale=scale, absolute=absolute, balanced=balanced
     )  # refuses what does not exist before anything is computed
+    _check_drawing(method, mask, cmap, against=bool(against), width=width)
+    if quick and not as_json:
+        message = "--quick leaves something out of --json: give both, or neither"
+        raise WrongInput(message)
     found, stimuli = load(network), load_stimuli(images)
+    known = {item.name for item in stimuli} | {item.label for item in stimuli if item.label}
+    for name in [*(show or []), *(against or [])]:
+        if name not in known:
+            raise UnknownName("stimulus", name, sorted(known))
     with reporter() as progress:
         told = partial(progress, "responses")
         chosen = choose_layers(found, layer or ["*"])
@@ -74,17 +83,32 @@ def draw_map(
     save_figure(figure, out, width_mm=width if width is not None else 127.0 if others is None else 180.0)
     for note in fitted.notes:
         say(note)
-    about: dict[str, Any] = {
-        "file": str(out),
-        "units": len(fitted.units),
-        "constant": len(fitted.constant),
-        "copies": len(fitted.copies),
-        **fitted.quality,
-    }
     if not as_json:
         print(f"{out}  {len(fitted.units)} units, {len(stimuli)} stimuli")
         return
-    print_json(about | ({} if quick else fitted.reliability()))
+    counts = {"units": len(fitted.units), "constant": len(fitted.constant), "copies": len(fitted.copies)}
+    print_json({"file": str(out), **counts, **fitted.quality, **({} if quick else fitted.reliability())})
+
+
+def _check_drawing(method: str, mask: str, cmap: str | None, *, against: bool, width: float | None) -> None:
+    """Refuse what cannot be drawn, before anything is computed."""
+    import matplotlib as mpl
+
+    from neuronatlas.maps.pictures import RASTERS, WAYS
+    from neuronatlas.maps.raster import MASKS
+
+    if against and method == "points":
+        message = f"--method points does not go with --against: use {', '.join(RASTERS)}"
+        raise WrongInput(message)
+    given: list[tuple[str, str, Sequence[str]]] = [("method", method, WAYS), ("mask", mask, MASKS)]
+    if cmap is not None:
+        given.append(("cmap", cmap, list(mpl.colormaps)))
+    for what, name, options in given:
+        if name not in options:
+            raise UnknownName(what, name, options)
+    if width is not None and not 10 <= width <= 2000:
+        message = f"--width {width:g} must be from 10 to 2000 millimetres"
+        raise WrongInput(message)
 
 
 def _chosen(responses: Responses, names: list[str] | None) -> Responses:
@@ -93,11 +117,12 @@ def _chosen(responses: Responses, names: list[str] | None) -> Responses:
         return responses
     rows: dict[int, None] = {}
     for name in names:
-        of_class = [row for row, label in enumerate(responses.labels) if label == name]
-        if not of_class:
-            responses.stimulus(name)  # raises for a name that is not there
-            of_class = [responses.stimuli.index(name)]
-        rows |= dict.fromkeys(of_class)
+        same = [name] if name in responses.stimuli else []
+        rows |= dict.fromkeys(
+            row
+            for row, (stimulus, label) in enumerate(zip(responses.stimuli, responses.labels, strict=True))
+            if stimulus == name or (label == name and not same)
+        )
     return responses.select(stimuli=list(rows))
 
 
@@ -106,7 +131,7 @@ def _figure(
 ) -> Figure:
     """One map, or two sets of stimuli and their difference."""
     if others is not None:
-        return fitted.compare(("shown", shown), ("against", others), method=method, mask=mask)[0]
+        return fitted.compare(("shown", shown), ("against", others), method=method, mask=mask, cmap=cmap)[0]
     figure = fitted.draw(shown, method=method, mask=mask, cmap=cmap).get_figure(root=True)
     assert figure is not None
     return figure

@@ -1,29 +1,32 @@
-"""From responses to a map: copies found, units correlated, laid out and named where they could not be."""
+"""From responses to a map: copies found, units correlated, laid out, and told of where they could not be."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64
 
+from neuronatlas.errors import WrongInput
 from neuronatlas.maps.correlation import Neighbours, nearest_neighbours, standardise
+from neuronatlas.maps.drawing.grid import Grid
 from neuronatlas.maps.duplicates import Copies, find_copies
 from neuronatlas.maps.layouts import (
-    FEWEST_FOR_TSNE,
-    LANDMARKS_ABOVE,
     LAYOUTS,
     canonical_order,
     into_square,
     neighbours_needed,
+    place,
     procrustes,
     tsne,
-    usable_perplexity,
 )
+from neuronatlas.maps.notes import remarks
 from neuronatlas.maps.scale import SCALES, usual_level, usual_range
 from neuronatlas.maps.settings import MapSettings
 from neuronatlas.table import Responses
+from neuronatlas.units import Unit
 
 _FEWEST_NEIGHBOURS = 30
 
@@ -32,160 +35,214 @@ _FEWEST_NEIGHBOURS = 30
 class Fitted:
     """What was found out about the units of ``responses``, each array in their order.
 
-    ``placed``: the units that were laid out, one of each group of copies. ``varies``: those and their copies. ``low`` and
-    ``high``: the responses drawn as 0 and 1; on the scale of deviations, a standard deviation below and above the mean.
+    ``leader``: the unit of its copies that was laid out for it, the first by name; itself where there are no copies.
+    ``varies``: the units that have a place. ``low`` and ``high``: the responses drawn as 0 and 1; on the scale of
+    deviations, a standard deviation below and above the mean. ``grid``: the cells, where places are those of a grid.
     """
 
+    settings: MapSettings
     responses: Responses
     positions: Float64[np.ndarray, "units 2"]
-    placed: Bool[np.ndarray, " units"]
     varies: Bool[np.ndarray, " units"]
-    original: Int64[np.ndarray, " units"]
+    leader: Int64[np.ndarray, " units"]
     missing: Int64[np.ndarray, " units"]
     neighbours: Neighbours
     low: Float64[np.ndarray, " units"]
     high: Float64[np.ndarray, " units"]
     notes: tuple[str, ...]
+    grid: Grid | None = None
+
+    @property
+    def placed(self) -> Bool[np.ndarray, " units"]:
+        """The units that were laid out: one of each group of copies."""
+        return self.varies & (self.leader == np.arange(len(self.leader)))
 
 
 def fit_units(settings: MapSettings, responses: Responses, start: Float64[np.ndarray, "units 2"] | None) -> Fitted:
     """Lay the units out; from ``start``, the places of an earlier map or NaN, where that is given."""
-    rows, constant, missing = _standardised(responses, settings.correlation)
-    varies = ~constant
-    copies = find_copies(responses.values) if settings.merge else Copies(np.arange(len(responses.units)))
-    leader = _leaders(copies, responses)
-    placed = varies & (leader == np.arange(len(leader)))
-    order = np.flatnonzero(placed)
-    rows = rows if placed.all() else rows[order]  # copied no more often than need be: it may be gigabytes
-    inner = canonical_order(rows, [str(responses.units[unit]) for unit in order])
-    rows, order = rows[inner], order[inner]
-    near = nearest_neighbours(rows, _neighbours(len(rows), settings.perplexity), absolute=settings.absolute)
-    weights = _weights(responses, order) if settings.balanced else None
-    places = _lay_out(settings, rows, near, weights=weights, start=None if start is None else start[order])
-    positions = np.full((len(responses.units), 2), np.nan)
-    positions[order] = into_square(places) if start is None else _within_square(places)
+    _refuse_twice(responses.units)
+    found = standardise(responses.values, settings.correlation)
+    rows, varies, missing = found.rows, ~found.constant, found.missing
+    del found  # the rows may be gigabytes: they are copied no more often than need be, and not kept
+    leader = _leaders(settings, responses, varies)
+    placed = np.flatnonzero(varies & (leader == np.arange(len(leader))))
+    rows = rows if len(placed) == len(rows) else rows[placed]
+    order = canonical_order(rows, _names(responses.units, placed))
+    rows, order = rows[order], placed[order]
+    near = nearest_neighbours(rows, _how_many(len(rows), settings), absolute=settings.absolute)
+    positions = np.full((len(leader), 2), np.nan)
+    if start is None:
+        positions[order] = into_square(_lay_out(settings, responses, order, rows=rows, near=near))
+    else:
+        before = _of_groups(start, leader, varies)[order]
+        if len(order) and not np.isfinite(before).any():
+            message = f"like holds none of the {len(order)} units that are laid out: give a map of the same units"
+            raise WrongInput(message)
+        places = _lay_out(settings, responses, order, rows=rows, near=near, start=before)
+        positions[order] = np.clip(places, -1.0, 1.0)
     positions[varies] = positions[leader[varies]]
-    low, high = _ends(responses, settings.scale)
-    found = _renumbered(near, order, len(responses.units))
-    shared = np.where(varies, leader, np.arange(len(leader)))
+    low, high = ends(responses, settings.scale)
+    told = remarks(settings, responses.units, missing, varies=varies, leader=leader, near=near)
     return Fitted(
+        settings=settings,
         responses=responses,
         positions=positions,
-        placed=placed,
         varies=varies,
-        original=np.where(varies, copies.original, np.arange(len(leader))),
+        leader=leader,
         missing=missing,
-        neighbours=Neighbours(found.indices[shared], found.correlations[shared], found.recall, found.absolute),
+        neighbours=_of_all(near, order, leader, varies=varies),
         low=low,
         high=high,
-        notes=_remarks(
-            settings,
-            responses,
-            missing=missing,
-            varies=varies,
-            placed=placed,
-            recall=near.recall,
-        ),
+        notes=told,
     )
 
 
-def _standardised(
-    responses: Responses, method: str
-) -> tuple[Float[np.ndarray, "units stimuli"], Bool[np.ndarray, " units"], Int64[np.ndarray, " units"]]:
-    found = standardise(responses.values, method)
-    return found.rows, found.constant, found.missing
+def add_units(settings: MapSettings, old: Fitted, responses: Responses) -> Fitted:
+    """The map ``old`` with the units of ``responses`` among those that they correlate with most; it stays as it is."""
+    joint = Responses.merge([old.responses, responses])
+    _refuse_twice(joint.units)
+    found = standardise(joint.values, settings.correlation)
+    rows, varies = found.rows, ~found.constant
+    count = len(old.leader)
+    leader = _leaders(settings, joint, varies, first=np.flatnonzero(old.placed))
+    leader[:count] = old.leader
+    leads = varies & (leader == np.arange(len(leader)))
+    known = np.flatnonzero(old.placed)
+    known = known[canonical_order(rows[known], _names(joint.units, known))]  # ties go by this order, not by the table's
+    new = count + np.flatnonzero(leads[count:])
+    positions = np.concatenate([old.positions, np.full((len(responses.units), 2), np.nan)])
+    places = place(rows[new], rows[known], positions[known], absolute=settings.absolute)
+    positions[new] = _apart(places, positions[known], _names(joint.units, new))
+    positions[varies] = positions[leader[varies]]
+    order = np.flatnonzero(leads)
+    order = order[canonical_order(rows[order], _names(joint.units, order))]
+    near = nearest_neighbours(rows[order], _how_many(len(order), settings), absolute=settings.absolute)
+    low, high = ends(joint, settings.scale)
+    told = remarks(settings, joint.units, found.missing, varies=varies, leader=leader, near=near)
+    added = f"{len(new)} units were added to a map of {len(known)}, each among those it correlates with most"
+    return Fitted(
+        settings=settings,
+        responses=joint,
+        positions=positions,
+        varies=varies,
+        leader=leader,
+        missing=found.missing,
+        neighbours=_of_all(near, order, leader, varies=varies),
+        low=low,
+        high=high,
+        notes=(*told, added),
+    )
 
 
-def _neighbours(units: int, perplexity: float) -> int:
-    return max(_FEWEST_NEIGHBOURS, neighbours_needed(units, perplexity))
-
-
-def _leaders(copies: Copies, responses: Responses) -> Int64[np.ndarray, " units"]:
-    """The unit that is laid out for each: of a group of copies the first by name, whatever the order of the table."""
-    leader = copies.original.copy()
-    for group in copies.groups:
-        leader[list(group)] = min(group, key=lambda unit: str(responses.units[unit]))
-    return leader
-
-
-def _weights(responses: Responses, order: Int64[np.ndarray, " placed"]) -> Float64[np.ndarray, " placed"]:
-    """One over the number of laid out units of the layer of each."""
-    layers = [responses.units[unit].layer for unit in order]
-    counts = Counter(layers)
-    return np.array([1.0 / counts[layer] for layer in layers])
-
-
-def _lay_out(
-    settings: MapSettings,
-    rows: np.ndarray,
-    near: Neighbours,
-    *,
-    weights: Float64[np.ndarray, " placed"] | None,
-    start: Float64[np.ndarray, "placed 2"] | None,
-) -> Float64[np.ndarray, "placed 2"]:
-    """The places by the chosen layout, turned onto ``start``."""
-    if settings.layout == "tsne":
-        return tsne(rows, near, seed=settings.seed, perplexity=settings.perplexity, weights=weights, start=start)
-    places = LAYOUTS[settings.layout](rows, near, seed=settings.seed, perplexity=settings.perplexity)
-    return places if start is None else procrustes(places, start)
-
-
-def _within_square(places: Float64[np.ndarray, "placed 2"]) -> Float64[np.ndarray, "placed 2"]:
-    """The places as they are, or, where some lie outside -1..1, all nearer to the middle by one factor."""
-    reach = np.abs(places).max(initial=1.0)
-    return np.clip(places / reach, -1.0, 1.0)
-
-
-def _ends(responses: Responses, scale: str) -> tuple[Float64[np.ndarray, " units"], Float64[np.ndarray, " units"]]:
+def ends(responses: Responses, scale: str) -> tuple[Float64[np.ndarray, " units"], Float64[np.ndarray, " units"]]:
+    """The responses that are drawn as 0 and 1, or a deviation below and above the mean."""
     if scale in SCALES:
         return usual_range(responses.values, scale)
     mean, deviation = usual_level(responses.values)
     return mean - deviation, mean + deviation
 
 
-def _renumbered(near: Neighbours, order: Int64[np.ndarray, " placed"], units: int) -> Neighbours:
-    """Neighbours among the units ``order``, as neighbours among all units."""
-    k = near.indices.shape[1]
+def _refuse_twice(units: Sequence[Unit]) -> None:
+    if len(set(units)) < len(units):
+        twice = next(unit for unit, count in Counter(units).items() if count > 1)
+        message = f"responses hold {len(units) - len(set(units))} units twice, first {str(twice)!r}: select each once"
+        raise WrongInput(message)
+
+
+def _names(units: Sequence[Unit], chosen: Int64[np.ndarray, " chosen"]) -> list[str]:
+    return [str(units[unit]) for unit in chosen]
+
+
+def _how_many(units: int, settings: MapSettings) -> int:
+    return max(_FEWEST_NEIGHBOURS, neighbours_needed(units, settings.perplexity))
+
+
+def _leaders(
+    settings: MapSettings,
+    responses: Responses,
+    varies: Bool[np.ndarray, " units"],
+    first: Int64[np.ndarray, " first"] | None = None,
+) -> Int64[np.ndarray, " units"]:
+    """The unit that is laid out for each: of a group of copies one of ``first``, else the first by name."""
+    leader = np.arange(len(responses.units))
+    if not settings.merge:
+        return leader
+    there = set() if first is None else set(first.tolist())
+    copies: Copies = find_copies(responses.values)
+    for group in copies.groups:
+        some = [unit for unit in group if varies[unit]]
+        if some:
+            leader[some] = min(some, key=lambda unit: (unit not in there, str(responses.units[unit])))
+    return leader
+
+
+def _of_groups(
+    start: Float64[np.ndarray, "units 2"], leader: Int64[np.ndarray, " units"], varies: Bool[np.ndarray, " units"]
+) -> Float64[np.ndarray, "units 2"]:
+    """The start with a place for each leader that any of its copies had."""
+    found = start.copy()
+    for unit in np.flatnonzero(varies & np.isfinite(start).all(axis=1) & (leader != np.arange(len(leader)))):
+        if not np.isfinite(found[leader[unit]]).all():
+            found[leader[unit]] = start[unit]
+    return found
+
+
+def _lay_out(
+    settings: MapSettings,
+    responses: Responses,
+    order: Int64[np.ndarray, " placed"],
+    *,
+    rows: Float[np.ndarray, "placed stimuli"],
+    near: Neighbours,
+    start: Float64[np.ndarray, "placed 2"] | None = None,
+) -> Float64[np.ndarray, "placed 2"]:
+    """The places by the chosen layout, turned onto ``start``."""
+    if settings.layout != "tsne":
+        places = LAYOUTS[settings.layout](rows, near, seed=settings.seed, perplexity=settings.perplexity)
+        return places if start is None else procrustes(places, start)
+    weights = None
+    if settings.balanced:
+        layers = [responses.units[unit].layer for unit in order]
+        counts = Counter(layers)
+        weights = np.array([1.0 / counts[layer] for layer in layers])
+    return tsne(rows, near, seed=settings.seed, perplexity=settings.perplexity, weights=weights, start=start)
+
+
+def _apart(
+    places: Float64[np.ndarray, "new 2"], taken: Float64[np.ndarray, "old 2"], names: Sequence[str]
+) -> Float64[np.ndarray, "new 2"]:
+    """Places none of which is taken: what would hide or be hidden stands a third of the way to the next one aside."""
+    from scipy.spatial import cKDTree
+
+    if not len(places):
+        return places
+    every = np.unique(np.concatenate([taken, places]), axis=0)
+    room = cKDTree(every).query(places, k=2)[0][:, 1] if len(every) > 1 else np.ones(len(places))
+    moved = places.copy()
+    used = {tuple(place) for place in taken.tolist()}
+    for unit in sorted(range(len(places)), key=names.__getitem__):
+        turn = 0
+        while tuple(moved[unit].tolist()) in used:
+            turn += 1
+            angle = 2.399963 * turn  # the golden angle: turn after turn another direction
+            moved[unit] = places[unit] + room[unit] / 3 * np.array([np.cos(angle), np.sin(angle)]) * 0.95**turn
+        used.add(tuple(moved[unit].tolist()))
+    return np.clip(moved, -1.0, 1.0)
+
+
+def _of_all(
+    near: Neighbours,
+    order: Int64[np.ndarray, " placed"],
+    leader: Int64[np.ndarray, " units"],
+    *,
+    varies: Bool[np.ndarray, " units"],
+) -> Neighbours:
+    """Neighbours among the units ``order``, as neighbours among all units; a copy has those of its leader."""
+    units, k = len(leader), near.indices.shape[1]
     indices = np.full((units, k), -1, dtype=np.int32)
     correlations = np.zeros((units, k))
     indices[order] = np.where(near.indices >= 0, np.append(order, -1)[near.indices], -1)
     correlations[order] = near.correlations
+    copies = np.flatnonzero(varies & (leader != np.arange(units)))
+    indices[copies], correlations[copies] = indices[leader[copies]], correlations[leader[copies]]
     return Neighbours(indices, correlations, near.recall, near.absolute)
-
-
-def _remarks(
-    settings: MapSettings,
-    responses: Responses,
-    *,
-    missing: Int64[np.ndarray, " units"],
-    varies: Bool[np.ndarray, " units"],
-    placed: Bool[np.ndarray, " units"],
-    recall: float,
-) -> tuple[str, ...]:
-    """What the reader of the map should know, one sentence each."""
-    remarks = []
-    units = int(placed.sum())
-    if not varies.all():
-        first = responses.units[int(np.argmin(varies))]
-        remarks.append(f"{(~varies).sum()} of {len(varies)} units never vary and have no place (first: {first})")
-    if (copies := varies & ~placed).any():
-        first = responses.units[int(np.argmax(copies))]
-        remarks.append(
-            f"{copies.sum()} of {len(varies)} units are copies of another and share its place (first: {first})"
-        )
-    if missing.any():
-        remarks.append(
-            f"{missing.sum()} responses of {np.count_nonzero(missing)} units are not finite: each counts as its unit's mean"
-        )
-    perplexity = usable_perplexity(units, settings.perplexity)
-    if settings.layout == "tsne" and 0 < units < FEWEST_FOR_TSNE:
-        remarks.append(f"placed by principal components: t-SNE wants {FEWEST_FOR_TSNE} units, the map has {units}")
-    elif settings.layout in ("tsne", "umap", "pacmap") and units > 0 and perplexity < settings.perplexity:
-        remarks.append(f"perplexity lowered from {settings.perplexity:g} to {perplexity:g}: the map has {units} units")
-    if settings.layout == "tsne" and units > LANDMARKS_ABOVE:
-        remarks.append(f"laid out through landmarks, since there are {units} units")
-    if recall < 1:
-        remarks.append(
-            f"neighbours were searched for, not compared one with all others: {recall:.1%} of them were found"
-        )
-    return tuple(remarks)

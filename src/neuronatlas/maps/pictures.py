@@ -20,25 +20,31 @@ from neuronatlas.maps.raster import METHODS, Raster
 from neuronatlas.maps.scale import DEVIATION, effect_sizes, mean_of_known, onto_deviations, onto_range
 from neuronatlas.maps.settings import MapSettings
 from neuronatlas.table import Responses
+from neuronatlas.units import Unit
 
 if TYPE_CHECKING:
     import matplotlib.axes
     import matplotlib.colors
     import matplotlib.figure
 
-Values = str | Responses | Real[np.ndarray, "..."]
+Values = str | Sequence[str] | Responses | Real[np.ndarray, "..."]
 Picture = Float64[np.ndarray, "side side"]
 
-WAYS = (*METHODS, "grid", "points")
+RASTERS = (*METHODS, "grid")
+WAYS = (*RASTERS, "points")
 _INCH_MM = 25.4
+_COLUMNS = 4096
+_DRAWN = "neuronatlas"
+"""Begins the gid of what is drawn, which says how: outlines and names that follow go by it."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pictures(MapSettings, ABC):
     """A fitted map that can be drawn.
 
-    ``values`` is everywhere the name of a fitted stimulus; `Responses` of the same units in any order; or an array of
-    shape (units,) or (stimuli, units) in the order of `units`. Of several stimuli the mean is drawn. ``method`` is
+    ``values`` is everywhere the name of a fitted stimulus or of a class of them, or a list of such names; `Responses` of
+    the same units in any order; or an array of shape (units,) or (stimuli, units) in the order of `units`. Of several
+    stimuli the mean is drawn. ``method`` is
     "nearest" (each pixel shows its nearest unit), "linear" (the plane through the three units around it), "grid" (each
     unit a cell of the same size, near the units that it lies near) or, where Axes are drawn on, "points".
     """
@@ -57,17 +63,22 @@ class Pictures(MapSettings, ABC):
         Over several stimuli their mean. NaN for constant units and where nothing is finite.
         """
         fitted, table = self._fitted, self._table(values)
-        if self.scale == DEVIATION:
-            half = (fitted.high - fitted.low) / 2
-            found = mean_of_known(onto_deviations(table, fitted.low + half, half))
-        else:
-            found = mean_of_known(onto_range(table, fitted.low, fitted.high))
+        found = np.empty(table.shape[1])
+        for start in range(0, table.shape[1], _COLUMNS):  # a large table is not copied
+            some = slice(start, start + _COLUMNS)
+            part, low, high = table[:, some].astype(np.float64), fitted.low[some], fitted.high[some]
+            if self.scale == DEVIATION:
+                half = (high - low) / 2
+                found[some] = mean_of_known(onto_deviations(part, low + half, half))
+            else:
+                found[some] = mean_of_known(onto_range(part, low, high))
         return np.where(fitted.varies, found, np.nan)
 
     def effects(self, first: Values, second: Values) -> Float64[np.ndarray, " units"]:
         """Cohen's d of each unit between two sets of stimuli: above 0 where it responds more to the ``first``.
 
-        NaN for constant units, and for all where both sets together are fewer than three stimuli.
+        Infinite where neither set varies but the means differ; NaN for constant units, and for all where both sets
+        together are fewer than three stimuli. See `scale.effect_sizes`.
         """
         return np.where(self._fitted.varies, effect_sizes(self._table(first), self._table(second)), np.nan)
 
@@ -99,6 +110,7 @@ class Pictures(MapSettings, ABC):
         in a scatter of `positions` (neural-response-map draws it downwards). ``cmap``: viridis, or for deviations a
         diverging map of blue and red.
         """
+        _check_way(method, WAYS)
         found = self.normalise(values)
         colouring = self._colouring(found) if cmap is None else replace(self._colouring(found), cmap=cmap)
         _ = colouring.colours  # refuses a name that matplotlib does not know, before anything is made
@@ -111,6 +123,7 @@ class Pictures(MapSettings, ABC):
             shown = drawing.draw_points(ax, *self._placed(found), colouring)
         else:
             shown = drawing.draw_picture(ax, picture, colouring)
+        shown.set_gid(f"{_DRAWN} {method} {mask}")
         if legend:
             drawing.add_legend(shown, [ax], colouring, found[np.isfinite(found)])
         return ax
@@ -121,25 +134,42 @@ class Pictures(MapSettings, ABC):
         """A dot for each unit in the colour of its layer; ``ax`` and ``size`` as in `draw`."""
         if ax is None:
             ax = drawing.new_axes(size[0] * _INCH_MM, size[1] * _INCH_MM)
-        placed = np.flatnonzero(self._some())
+        self._some()
+        placed = np.flatnonzero(self._fitted.varies)  # copies too: otherwise whole layers would be missing
         layers = [self._fitted.responses.units[unit].layer for unit in placed]
         drawing.draw_layers(ax, self._fitted.positions[placed], layers)
         return ax
 
     def outline_layers(
-        self,
-        ax: matplotlib.axes.Axes,
-        *,
-        method: str = "nearest",
-        resolution: int = 1000,
-        mask: str = "hull",
-        only: Sequence[str] | None = None,
+        self, ax: matplotlib.axes.Axes, *, resolution: int = 1000, only: Sequence[str] | None = None
     ) -> None:
-        """Lines around the regions of each layer, over a map that was drawn on ``ax`` by the same ``method`` before."""
+        """Lines around the regions of each layer (or of these layers ``only``), over the map that was drawn on ``ax``."""
+        method, mask = _drawn_on(ax)
         placed = np.flatnonzero(self._some())
         layers = [self._fitted.responses.units[unit].layer for unit in placed]
-        labels = self._grid().labels if method == "grid" else self._raster(resolution, mask).labels
-        drawing.outline_layers(ax, labels, layers, only)
+        if method == "points":
+            message = "ax shows the map as points, which have no regions: draw it by 'nearest', 'linear' or 'grid'"
+            raise WrongInput(message)
+        cells = self._cells(method)
+        drawing.outline_layers(
+            ax, self._raster(resolution, mask).labels if cells is None else cells.labels, layers, only
+        )
+
+    def name_units(self, ax: matplotlib.axes.Axes, units: Sequence[Unit | str]) -> None:
+        """The addresses of a few units beside the map that was drawn on ``ax``, each with a line to its place there."""
+        method, _ = _drawn_on(ax)
+        row = {str(unit): index for index, unit in enumerate(self._fitted.responses.units)}
+        positions = self._fitted.positions.copy()
+        if (cells := self._cells(method)) is not None:
+            positions[self._some()] = cells.positions
+            leader = self._fitted.leader
+            positions[self._fitted.varies] = positions[leader[self._fitted.varies]]
+        named = {}
+        for unit in units:
+            if str(unit) not in row:
+                raise UnknownName("unit", str(unit), row)
+            named[row[str(unit)]] = str(unit)
+        drawing.name_units(ax, positions, named)
 
     def draw_many(
         self,
@@ -152,6 +182,7 @@ class Pictures(MapSettings, ABC):
         width_mm: float = 180.0,
     ) -> tuple[matplotlib.figure.Figure, dict[str, matplotlib.axes.Axes]]:
         """Small multiples: one map for each title and its values, all on one scale with one legend; and their Axes."""
+        _check_way(method, RASTERS)
         found = {title: self.normalise(values) for title, values in sets.items()}
         pictures = {title: self._picture(each, method, resolution, mask) for title, each in found.items()}
         return drawing.small_multiples(pictures, self._colouring(*found.values()), columns=columns, width_mm=width_mm)
@@ -169,12 +200,15 @@ class Pictures(MapSettings, ABC):
         """The expected map under each label (default: those of the fitted stimuli): see `draw_many`."""
         responses = self._fitted.responses
         given = responses.labels if labels is None else tuple(labels)
-        kinds = [label for label in dict.fromkeys(given) if label]
-        if len(given) != len(responses.stimuli) or not kinds:
-            message = f"labels name {len(kinds)} situations of {len(given)} stimuli: give one for each of the {len(responses.stimuli)}"
+        kinds = [label for label in dict.fromkeys(given) if label != ""]
+        if len(given) != len(responses.stimuli):
+            message = f"labels hold {len(given)} for {len(responses.stimuli)} stimuli: give one for each"
+            raise WrongInput(message)
+        if not kinds:
+            message = "labels are all empty: give each stimulus one, or record a folder whose sub-folders are classes"
             raise WrongInput(message)
         sets: dict[str, Values] = {
-            kind: responses.values[[row for row, label in enumerate(given) if label == kind]] for kind in kinds
+            str(kind): responses.values[[row for row, label in enumerate(given) if label == kind]] for kind in kinds
         }
         return self.draw_many(sets, method=method, resolution=resolution, mask=mask, columns=columns, width_mm=width_mm)
 
@@ -186,12 +220,20 @@ class Pictures(MapSettings, ABC):
         method: str = "nearest",
         resolution: int = 500,
         mask: str = "hull",
+        cmap: str | matplotlib.colors.Colormap | None = None,
         width_mm: float = 180.0,
     ) -> tuple[matplotlib.figure.Figure, dict[str, matplotlib.axes.Axes]]:
-        """Two sets of stimuli, each with a title, and the difference between them as effect sizes (`effects`)."""
+        """Two sets of stimuli, each with a title, and the difference between them as effect sizes (`effects`).
+
+        ``cmap`` is that of the two sets.
+        """
+        _check_way(method, RASTERS)
+        if first[0] == second[0]:
+            message = f"first and second are both called {first[0]!r}: give each its own title"
+            raise WrongInput(message)
         found = {title: self.normalise(values) for title, values in (first, second)}
         effects = self.effects(first[1], second[1])
-        if not np.isfinite(effects).any():
+        if np.isnan(effects).all():
             message = (
                 "first and second are together fewer than three stimuli: an effect size needs a spread within them"
             )
@@ -200,7 +242,7 @@ class Pictures(MapSettings, ABC):
         return drawing.first_against_second(
             pictures,
             self._picture(effects, method, resolution, mask),
-            self._colouring(*found.values()),
+            self._colouring(*found.values()) if cmap is None else replace(self._colouring(*found.values()), cmap=cmap),
             about_zero("effect", effects),
             width_mm=width_mm,
         )
@@ -217,11 +259,14 @@ class Pictures(MapSettings, ABC):
         rate: float = 8.0,
     ) -> None:
         """Write a film (.gif, .png or .mp4) of the map over a sequence; of `Responses` a frame for each stimulus."""
+        _check_way(method, RASTERS)
         if isinstance(frames, Responses):
             names = frames.stimuli if names is None else names
             frames = list(self._table(frames))
-        found = [self.normalise(values) for values in frames]
-        told = [str(number + 1) for number in range(len(found))] if names is None else list(names)
+        shown: list[Values] = [frames] if isinstance(frames, str) else list(frames)
+        found = [self.normalise(values) for values in shown]
+        told = [one if isinstance(one, str) else str(number) for number, one in enumerate(shown, 1)]
+        told = told if names is None else list(names)
         pictures = (self._picture(each, method, resolution, mask) for each in found)
         drawing.write_film(path, pictures, told, self._colouring(*found), rate=rate)
 
@@ -231,12 +276,16 @@ class Pictures(MapSettings, ABC):
         return levels(self.scale)
 
     def _picture(self, values: Float64[np.ndarray, " units"], method: str, resolution: int, mask: str) -> Picture:
-        if method not in WAYS or method == "points":
-            raise UnknownName("method", method, WAYS)
+        _check_way(method, RASTERS)
         shown = values[self._some()]
-        if method == "grid":
-            return self._grid().draw(shown)
-        return self._raster(resolution, mask).draw(shown, method)
+        cells = self._cells(method)
+        return self._raster(resolution, mask).draw(shown, method) if cells is None else cells.draw(shown)
+
+    def _cells(self, method: str) -> Grid | None:
+        """The cells that a picture is made of, if it is: those of a grid, or of a map that is one already."""
+        if method == "grid" or (method == "nearest" and self._fitted.grid is not None):
+            return self._grid()
+        return None
 
     def _some(self) -> np.ndarray:
         """Which units are drawn: those that were laid out; raises `WrongInput` without any."""
@@ -262,6 +311,8 @@ class Pictures(MapSettings, ABC):
         return self._rasters[resolution, mask]
 
     def _grid(self) -> Grid:
+        if self._fitted.grid is not None:
+            return self._fitted.grid
         if not self._grids:
             self._grids.append(self._lattice("square"))
         return self._grids[0]
@@ -270,26 +321,67 @@ class Pictures(MapSettings, ABC):
     def _lattice(self, shape: str) -> Grid:
         """The cells of the units that are drawn."""
 
-    def _table(self, values: Any) -> Float64[np.ndarray, "stimuli units"]:
+    def _table(self, values: Any) -> Real[np.ndarray, "stimuli units"]:
         """Values as one row a stimulus, in the order of the units."""
         units = self._fitted.responses.units
-        if isinstance(values, str):
-            values = self._fitted.responses.stimulus(values)
+        if isinstance(values, str) or (
+            isinstance(values, Sequence) and len(values) and all(isinstance(name, str) for name in values)
+        ):
+            values = self._named([values] if isinstance(values, str) else values)
         if isinstance(values, Responses):
-            column = {unit: index for index, unit in enumerate(values.units)}
-            absent = [str(unit) for unit in units if unit not in column]
-            if absent:
-                message = (
-                    f"values lack {len(absent)} of the {len(units)} units of the map, first {absent[0]!r}: "
-                    "record the same layers that the map was fitted to"
-                )
-                raise WrongInput(message)
-            values = values.values[:, [column[unit] for unit in units]]
-        table = np.atleast_2d(np.asarray(values, dtype=np.float64))
-        if table.ndim != 2 or table.shape[1] != len(units) or not len(table):
+            if values.units == units:
+                values = values.values
+            else:
+                column = {unit: index for index, unit in enumerate(values.units)}
+                absent = [str(unit) for unit in units if unit not in column]
+                if absent:
+                    message = (
+                        f"values lack {len(absent)} of the {len(units)} units of the map, first {absent[0]!r}: "
+                        "record the same layers that the map was fitted to"
+                    )
+                    raise WrongInput(message)
+                values = values.values[:, [column[unit] for unit in units]]
+        try:
+            table = np.atleast_2d(np.asarray(values))
+            sound = table.ndim == 2 and table.shape[1] == len(units) and len(table) > 0 and table.dtype.kind in "fiub"
+        except ValueError:
+            sound = False
+        if not sound:
             message = (
-                f"values of shape {np.shape(values)} must hold one number for each of the {len(units)} units of "
-                "the map, or a row of them for each stimulus"
+                f"values ({type(values).__name__} of shape {np.shape(values) if isinstance(values, np.ndarray) else '?'}) "
+                f"must hold one number for each of the {len(units)} units of the map, or a row of them for each stimulus"
             )
             raise WrongInput(message)
         return table
+
+    def _named(self, names: Sequence[str]) -> Real[np.ndarray, "stimuli units"]:
+        """The fitted responses to stimuli, or to all of a class, by their names; each once."""
+        responses = self._fitted.responses
+        rows: dict[int, None] = {}
+        for name in names:
+            if name in responses.stimuli:
+                rows[responses.stimuli.index(name)] = None
+                continue
+            of_class = [row for row, label in enumerate(responses.labels) if label == name != ""]
+            if not of_class:
+                responses.stimulus(name)  # raises
+            rows |= dict.fromkeys(of_class)
+        return responses.values[list(rows)]
+
+
+def _check_way(method: str, ways: Sequence[str]) -> None:
+    if method == "points" and "points" not in ways:
+        message = f"method 'points' is for draw alone: use {', '.join(ways)}"
+        raise WrongInput(message)
+    if method not in ways:
+        raise UnknownName("method", method, ways)
+
+
+def _drawn_on(ax: matplotlib.axes.Axes) -> tuple[str, str]:
+    """The method and the mask of the map that was drawn on these Axes; raises `WrongInput` without one."""
+    for shown in (*ax.images, *ax.collections):
+        words = str(shown.get_gid()).split()
+        if len(words) == 3 and words[0] == _DRAWN:
+            return words[1], words[2]
+    message = "ax shows no map: draw one on it first"
+    raise WrongInput(message)

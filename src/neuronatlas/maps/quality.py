@@ -17,6 +17,7 @@ from neuronatlas.maps.correlation import Neighbours
 
 _BLOCK = 512
 _BLOCK_CELLS = 2**24
+_COLUMNS = 2**16
 
 Chosen = Int64[np.ndarray, " chosen"]
 
@@ -246,10 +247,14 @@ def _rows_at_once(units: int) -> int:
 
 def _correlations(
     standardised: Float[np.ndarray, "units stimuli"], rows: Chosen, *, absolute: bool
-) -> Float[np.ndarray, "chosen units"]:
+) -> Float64[np.ndarray, "chosen units"]:
     """The correlation of some units with all, that with itself being -inf."""
-    # Indexing copies the rows: a float64 product of an array with itself may crash OpenBLAS.
-    correlations = standardised[rows] @ standardised.T
+    # In float64 whatever the rows: sums of float32 depend on the processor. Indexing copies the rows, since a float64
+    # product of an array with itself may crash OpenBLAS.
+    own = standardised[rows].astype(np.float64)
+    correlations = np.empty((len(rows), len(standardised)))
+    for start in range(0, len(standardised), _COLUMNS):
+        correlations[:, start : start + _COLUMNS] = own @ standardised[start : start + _COLUMNS].astype(np.float64).T
     np.round(correlations, 9, out=correlations)
     if absolute:
         np.abs(correlations, out=correlations)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
 from neuronatlas.maps.correlation import Neighbours, standardise
 from neuronatlas.maps.fitting import Fitted, fit_units
@@ -18,14 +18,14 @@ from neuronatlas.maps.quality import (
     trustworthiness,
 )
 from neuronatlas.maps.scale import onto_range
-from neuronatlas.maps.settings import MapSettings
-from neuronatlas.maps.stability import stability
+from neuronatlas.maps.settings import MapSettings, plain
+from neuronatlas.maps.stability import halves, stability
 from neuronatlas.table import Responses
 
 FEWEST_UNITS = 8
 
 _UNITS, _UNITS_OF_MANY, _MANY = 2000, 500, 20_000
-_STIMULI = 200
+_STIMULI, _SHOWN_CELLS = 200, 20_000_000
 _PERMUTATIONS = 19
 
 
@@ -56,32 +56,49 @@ def quality(settings: MapSettings, fitted: Fitted) -> dict[str, float]:
     return {"k": float(k)} | {name: round(score, 6) for name, score in scores.items() if not np.isnan(score)}
 
 
-def reliability(settings: MapSettings, map_: Fitted) -> dict[str, float]:
-    """The scores that `ResponseMap.reliability` lists; empty below 8 placed units, or 4 stimuli."""
-    responses = map_.responses
-    if len(responses.stimuli) < 4 or int(map_.placed.sum()) < FEWEST_UNITS:
+def reliability(settings: MapSettings, fitted: Fitted) -> dict[str, float]:
+    """The scores that `ResponseMap.reliability` lists; without those that so few units or stimuli do not allow."""
+    responses = fitted.responses
+    if len(responses.stimuli) < 4 or int(fitted.placed.sum()) < FEWEST_UNITS:
         return {}
-    made: list[tuple[Fitted, Responses]] = []
+    made: dict[tuple[tuple[str, ...], int], Fitted] = {}
 
     def place(part: Responses, seed: int) -> Float64[np.ndarray, "units 2"]:
-        fitted = fit_units(replace(settings, seed=seed), part, None)
-        made.append((fitted, part))
-        return np.where(fitted.placed[:, None], fitted.positions, np.nan)  # copies lie together in any map
+        key = part.stimuli, seed
+        if key not in made:
+            made[key] = fit_units(replace(plain(settings), seed=seed), part, None)
+        one = made[key]
+        return np.where(one.placed[:, None], one.positions, np.nan)  # copies lie together in any map
 
-    found = stability(place, responses, seeds=(settings.seed, settings.seed ^ 1))
-    scores = {name: float(value) for name, value in vars(found).items()}
-    halves = [(fitted, part) for fitted, part in made if len(part.stimuli) < len(responses.stimuli)]
-    if len(halves) > 1 and (fitted := halves[0][0]).placed.sum() >= FEWEST_UNITS:
-        units = np.flatnonzero(fitted.placed)
+    seeds = (settings.seed, settings.seed ^ 1)
+    for seed in seeds:
+        place(responses, seed)
+    parts = [responses.select(stimuli=half.tolist()) for half in halves(len(responses.stimuli))]
+    both = np.logical_and.reduce([np.isfinite(place(part, seeds[0])[:, 0]) for part in parts])
+    scores: dict[str, float] = {}
+    if int(both.sum()) >= FEWEST_UNITS:
+        k = min(15, (int(both.sum()) - 1) // 2)
+        scores |= {name: float(value) for name, value in vars(stability(place, responses, seeds=seeds, k=k)).items()}
+    first = made[parts[0].stimuli, seeds[0]]
+    units = _in_order(first)
+    if len(units) >= FEWEST_UNITS:
         k = min(15, (len(units) - 1) // 2)
-        held_out = _topography(fitted.positions[units], _shown(fitted, halves[1][1])[:, units], k)
+        held_out = _topography(first.positions[units], _shown(first, parts[1])[:, units], k)
         scores |= {f"held_out_{name}": value for name, value in held_out.items()}
     return {name: round(score, 6) for name, score in scores.items() if not np.isnan(score)}
 
 
+def _in_order(fitted: Fitted) -> Int64[np.ndarray, " placed"]:
+    """The units that were laid out, by name: so the same ones are looked at whatever the order of the table."""
+    units = np.flatnonzero(fitted.placed)
+    names = [str(fitted.responses.units[unit]) for unit in units]
+    return units[canonical_order(np.zeros((len(units), 0)), names)]
+
+
 def _shown(fitted: Fitted, responses: Responses) -> Float64[np.ndarray, "stimuli units"]:
-    """No more than 200 of the stimuli, evenly spread, from 0 to 1 a unit."""
-    chosen = np.unique(np.linspace(0, len(responses.stimuli) - 1, _STIMULI).astype(int))
+    """Some of the stimuli, evenly spread, from 0 to 1 a unit: 200, fewer of very many units."""
+    count = int(np.clip(_SHOWN_CELLS // max(len(responses.units), 1), 8, _STIMULI))
+    chosen = np.unique(np.linspace(0, len(responses.stimuli) - 1, count).astype(int))
     return onto_range(responses.values[chosen].astype(np.float64), fitted.low, fitted.high)
 
 

@@ -15,11 +15,12 @@ from jaxtyping import Float64, Int64
 from neuronatlas.errors import WrongInput
 from neuronatlas.maps import reliability
 from neuronatlas.maps.circle import onto_disc
-from neuronatlas.maps.correlation import Neighbours, standardise
+from neuronatlas.maps.correlation import Neighbours
 from neuronatlas.maps.drawing.grid import Grid, equal_area_grid
-from neuronatlas.maps.fitting import Fitted, fit_units
-from neuronatlas.maps.layouts import canonical_order, place, procrustes
+from neuronatlas.maps.fitting import Fitted, add_units, ends, fit_units
+from neuronatlas.maps.layouts import canonical_order, procrustes
 from neuronatlas.maps.pictures import Pictures
+from neuronatlas.maps.settings import plain, same_settings
 from neuronatlas.maps.situations import Situations, by_label, situations
 from neuronatlas.table import Responses
 from neuronatlas.units import Unit
@@ -31,23 +32,42 @@ class ResponseMap(Pictures):
 
     _fit: Fitted | None = field(default=None, kw_only=True, repr=False)
 
+    def __post_init__(self) -> None:
+        """Refuse settings that do not exist; a fitted map whose settings are replaced is another map."""
+        super().__post_init__()
+        if self._fit is None or same_settings(self, self._fit.settings):
+            return
+        if same_settings(self, replace(self._fit.settings, scale=self.scale)):  # the places are the same
+            low, high = ends(self._fit.responses, self.scale)
+            found = replace(self._fit, settings=plain(self), low=low, high=high)
+            object.__setattr__(self, "_fit", found)
+        else:
+            object.__setattr__(self, "_fit", None)
+
+    def __repr__(self) -> str:
+        """The settings, and what the map is of."""
+        kind = f"correlation={self.correlation!r}, layout={self.layout!r}, seed={self.seed}, scale={self.scale!r}"
+        return f"ResponseMap({kind}; {'not fitted' if self._fit is None else self._fit.responses})"
+
     def fit(self, responses: Responses, *, like: ResponseMap | None = None) -> ResponseMap:
         """A new map with these settings, of these units. The order of the units moves no point.
 
         ``like``: an earlier map, of another checkpoint or other stimuli, from which this one starts and onto which it is
-        turned, so that units of the same address stay where they were as far as they respond as they did.
+        turned, so that units of the same address stay where they were as far as they respond as they did. Units that
+        would then lie outside -1..1 stand at its edge.
         """
-        start = None if like is None else like.places_of(responses.units)
-        if start is not None and not np.isfinite(start).any():
-            message = f"like holds none of the {len(responses.units)} units: give a map of the same units, or none"
+        given: object = responses
+        if not isinstance(given, Responses):
+            message = f"responses is a {type(responses).__name__}: give the Responses that neuronatlas.record returns"
             raise WrongInput(message)
-        return replace(self, _fit=fit_units(self, responses, start))
+        start = None if like is None else like.places_of(responses.units)
+        return replace(self, _fit=fit_units(plain(self), responses, start))
 
     def add(self, responses: Responses) -> ResponseMap:
         """A new map with the units of ``responses`` as well, each among the units that it correlates with most.
 
-        What is on the map stays where it is. Both are of the same stimuli, by name and in order. Raises `WrongInput`
-        where they are not, or a unit is on the map already.
+        What is on the map stays where it is, and copies of it share its place. Both are of the same stimuli, by name and
+        in order. Raises `WrongInput` where they are not, or a unit is on the map already.
         """
         fitted = self._fitted
         if responses.stimuli != self.responses.stimuli:
@@ -58,36 +78,31 @@ class ResponseMap(Pictures):
         if both := set(responses.units) & set(self.units):
             message = f"responses hold {len(both)} units that are on the map already, first {min(map(str, both))}"
             raise WrongInput(message)
-        new = standardise(responses.values, self.correlation).rows
-        old = standardise(self.responses.values, self.correlation).rows
-        places = place(new, old, np.where(fitted.placed[:, None], fitted.positions, np.nan), absolute=self.absolute)
-        joint = Responses(
-            np.concatenate([self.responses.values, responses.values], axis=1),
-            (*self.units, *responses.units),
-            self.responses.stimuli,
-            self.responses.labels,
-        )
-        with_all = fit_units(replace(self, layout="pca", balanced=False, merge=False), joint, None)
-        positions = np.concatenate([fitted.positions, places])
-        placed = np.concatenate([fitted.placed, np.isfinite(places[:, 0])])
-        original = np.concatenate([fitted.original, np.arange(len(fitted.original), len(placed))])
-        told = f"{len(places)} units were added to a map of {len(fitted.placed)}, among those they correlate with most"
-        found = replace(with_all, positions=positions, placed=placed, original=original, notes=(*fitted.notes, told))
-        return replace(self, _fit=found)
+        return replace(self, _fit=add_units(plain(self), fitted, responses))
 
     def onto(self, other: ResponseMap) -> ResponseMap:
-        """A new map: this one turned, mirrored, scaled and shifted to lie on ``other`` as far as their units are the same."""
+        """A new map: this one turned, mirrored, scaled and shifted to lie on ``other`` as far as their units are the same.
+
+        Where it then reaches beyond -1..1, all of it is drawn in, and `notes` says by how much.
+        """
         fitted = self._fitted
-        positions = procrustes(fitted.positions, other.places_of(self.units))
-        reach = np.nanmax(np.abs(positions), initial=1.0)
-        return replace(self, _fit=replace(fitted, positions=positions / reach))
+        target = other.places_of(self.units)
+        if not (np.isfinite(target) & np.isfinite(fitted.positions)).any():
+            message = f"other holds none of the {len(self.units)} units: give a map of the same units"
+            raise WrongInput(message)
+        positions = procrustes(fitted.positions, target)
+        reach = float(np.nanmax(np.abs(positions), initial=1.0))
+        notes = (
+            fitted.notes if reach == 1 else (*fitted.notes, f"drawn at {1 / reach:.3f} of the scale of the other map")
+        )
+        return replace(self, _fit=replace(fitted, positions=positions / reach, notes=notes, grid=None))
 
     def circle(self) -> ResponseMap:
         """A new map, this one projected onto the unit disc; see `circle.onto_disc`."""
         fitted = self._fitted
         positions = fitted.positions.copy()
         positions[fitted.varies] = onto_disc(positions[fitted.varies])
-        return replace(self, _fit=replace(fitted, positions=positions))
+        return replace(self, _fit=replace(fitted, positions=positions, grid=None))
 
     def equal_area(self, shape: str = "square") -> ResponseMap:
         """A new map on which every unit has a cell of its own and all cells are alike; "square" or "disc".
@@ -95,11 +110,13 @@ class ResponseMap(Pictures):
         Units that lie together stay together; copies of a unit share its cell. See `drawing.grid.equal_area_grid`.
         """
         fitted = self._fitted
+        if not fitted.placed.any():
+            return self
+        grid = self._lattice(shape)
         positions = np.full_like(fitted.positions, np.nan)
-        positions[self._some()] = self._lattice(shape).positions
-        leader = self._leaders()
-        positions[leader >= 0] = positions[leader[leader >= 0]]
-        return replace(self, _fit=replace(fitted, positions=positions))
+        positions[fitted.placed] = grid.positions
+        positions[fitted.varies] = positions[fitted.leader[fitted.varies]]
+        return replace(self, _fit=replace(fitted, positions=positions, grid=grid))
 
     @property
     def responses(self) -> Responses:
@@ -118,6 +135,8 @@ class ResponseMap(Pictures):
 
     def places_of(self, units: tuple[Unit, ...]) -> Float64[np.ndarray, "units 2"]:
         """The places of units by their addresses; NaN for those that the map does not have."""
+        if not self.units:
+            return np.full((len(units), 2), np.nan)
         row = {unit: index for index, unit in enumerate(self.units)}
         found = np.array([row.get(unit, -1) for unit in units], dtype=np.int64)
         return np.where(found[:, None] >= 0, self.positions[found], np.nan)
@@ -129,12 +148,13 @@ class ResponseMap(Pictures):
 
     @property
     def copies(self) -> dict[Unit, Unit]:
-        """Units that respond exactly as another one does, and the first such one: they share its place."""
-        original = self._fitted.original
-        return {
-            self.units[unit]: self.units[original[unit]]
-            for unit in np.flatnonzero(original != np.arange(len(original)))
-        }
+        """Units that share the place of another one because they respond exactly as it does, and that one.
+
+        Of a group of copies the first by name stands for all.
+        """
+        leader = self._fitted.leader
+        shared = np.flatnonzero(self._fitted.varies & (leader != np.arange(len(leader))))
+        return {self.units[unit]: self.units[leader[unit]] for unit in shared}
 
     @property
     def missing(self) -> Int64[np.ndarray, " units"]:
@@ -181,13 +201,18 @@ class ResponseMap(Pictures):
 
         ``seeds_disparity`` and ``seeds_overlap`` of two seeds, ``halves_disparity`` and ``halves_overlap`` of two halves
         of the stimuli (see `stability`), and ``held_out_moran`` (with its null and p): Moran's I on the map of one half
-        of the responses to the other. Empty below 8 placed units, or 4 stimuli.
+        of the responses to the other. Those are left out that the halves have too few units for; all, below 8 placed
+        units, or 4 stimuli.
         """
         return reliability.reliability(self, self._fitted)
 
     def situations(self, labels: tuple[str, ...] | None = None) -> Situations:
         """What every unit is expected to do under each label (default: those of the stimuli); see `situations`."""
-        return situations(self.responses.values, by_label(self.responses.labels if labels is None else labels))
+        given = self.responses.labels if labels is None else labels
+        if not any(given):
+            message = "labels are all empty: give each stimulus one, or record a folder whose sub-folders are classes"
+            raise WrongInput(message)
+        return situations(self.responses.values, by_label(given))
 
     @property
     def _fitted(self) -> Fitted:
@@ -203,10 +228,3 @@ class ResponseMap(Pictures):
         ranks = np.empty(len(placed), dtype=np.int64)
         ranks[order] = np.arange(len(placed))
         return equal_area_grid(self._fitted.positions[placed], ranks, shape=shape)
-
-    def _leaders(self) -> Int64[np.ndarray, " units"]:
-        """For each unit the one of its copies that is laid out, itself or another; -1 without a place."""
-        fitted = self._fitted
-        of_group = np.full(len(fitted.original), -1)
-        of_group[fitted.original[fitted.placed]] = np.flatnonzero(fitted.placed)
-        return np.where(fitted.varies, of_group[fitted.original], -1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 
@@ -49,3 +49,13 @@ class MapSettings:
         if self.balanced and self.layout != "tsne":
             message = f"balanced=True goes with layout 'tsne' alone, not with {self.layout!r}"
             raise WrongInput(message)
+
+
+def plain(settings: MapSettings) -> MapSettings:
+    """The settings alone, of what may be a whole map."""
+    return MapSettings(**{each.name: getattr(settings, each.name) for each in fields(MapSettings)})
+
+
+def same_settings(one: MapSettings, other: MapSettings) -> bool:
+    """Whether both ask for the same map."""
+    return all(getattr(one, each.name) == getattr(other, each.name) for each in fields(MapSettings))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
 from neuronatlas.errors import WrongInput
 from neuronatlas.maps.quality import evenly_spread, map_neighbours
@@ -83,18 +83,23 @@ def stability(
         )
         raise WrongInput(message)
     maps = [place(responses, seed) for seed in seeds]
-    halves = []
-    for split in range(splits):
-        dealt = np.random.default_rng(split).permutation(count)
-        parts = (np.sort(dealt[: count // 2]), np.sort(dealt[count // 2 :]))
-        halves.append(tuple(place(responses.select(stimuli=part.tolist()), seeds[0]) for part in parts))
+    of_halves = [
+        tuple(place(responses.select(stimuli=part.tolist()), seeds[0]) for part in halves(count, split))
+        for split in range(splits)
+    ]
     pairs = list(combinations(maps, 2))
     return Stability(
         _mean(disparity(one, two) for one, two in pairs),
         _mean(overlap(one, two, k=k, sample=sample) for one, two in pairs),
-        _mean(disparity(one, two) for one, two in halves),
-        _mean(overlap(one, two, k=k, sample=sample) for one, two in halves),
+        _mean(disparity(one, two) for one, two in of_halves),
+        _mean(overlap(one, two, k=k, sample=sample) for one, two in of_halves),
     )
+
+
+def halves(stimuli: int, split: int = 0) -> tuple[Int64[np.ndarray, " first"], Int64[np.ndarray, " second"]]:
+    """Two halves of so many stimuli, dealt at random but alike in every run."""
+    dealt = np.random.default_rng(split).permutation(stimuli)
+    return np.sort(dealt[: stimuli // 2]), np.sort(dealt[stimuli // 2 :])
 
 
 def _mean(numbers: Iterable[float]) -> float:
