@@ -177,7 +177,7 @@ def test_sequences_and_convolutions_of_one_dimension_work(rng: np.random.Generat
     module = models.seeded(Sequence()).eval()
     inputs = torch.from_numpy(rng.integers(0, 11, (40, 8)))
     result = NeuralResponseMap(module)
-    found = result._record(inputs, ["embed", "read", "turned", "along", "bend"])
+    found, _ = result._record(inputs, ["embed", "read", "turned", "along", "bend"])
     assert [
         sum(unit.layer == layer for unit in found.units) for layer in ("embed", "read", "turned", "along", "bend")
     ] == [6, 7, 3, 5, 5]
@@ -193,6 +193,157 @@ def test_sequences_and_convolutions_of_one_dimension_work(rng: np.random.Generat
     assert result.GenerateMap(inputs[:2]).axes
 
 
+class Turned(nn.Module):
+    """Sequences whose positions come first inside, as `torch.nn.TransformerEncoderLayer` has them by default."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.places = nn.Embedding(length, 6)
+        self.attend = nn.TransformerEncoderLayer(6, 2, 9)
+        self.out = nn.Linear(6, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        places = self.places(torch.arange(x.shape[1]))
+        return self.out(self.attend((x + places).transpose(0, 1)).mean(0))
+
+
+@pytest.mark.parametrize("length", [2, 3, 10, 32])
+def test_samples_are_found_along_any_axis(length: int, rng: np.random.Generator) -> None:
+    module = models.seeded(Turned(length)).eval()
+    inputs = rng.normal(size=(64, length, 6)).astype(np.float32)
+    found, notes = NeuralResponseMap(module)._record(inputs, None)
+    columns = [column for column, unit in enumerate(found.units) if unit.layer == "attend.norm2"]
+    with torch.no_grad():
+        inner = torch.from_numpy(inputs) + module.places.weight
+        expected = torch.stack([module.attend(sample[:, None])[:, 0].mean(0) for sample in inner])
+    np.testing.assert_allclose(found.values[:, columns], expected.numpy(), atol=1e-5)
+    hidden = [column for column, unit in enumerate(found.units) if unit.layer == "attend.linear1"]
+    assert len(hidden) == 9
+    assert notes == ("left out, as no tensor of theirs has one row a sample: places",)
+    result = NeuralResponseMap(module)
+    result.TrainMap(inputs)
+    assert notes[0] in result.notes
+    with pytest.raises(WrongInput, match="layer 'places' gave no tensor with a row a sample: leave it out of layers"):
+        result.TrainMap(inputs, ["places"])
+
+
+class Residual(nn.Module):
+    """A block that writes into the tensor of its norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(5, 5, 3, padding=1)
+        self.norm = nn.BatchNorm2d(5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.norm(self.conv(x))
+        out += x
+        return torch.relu_(out)
+
+
+def test_a_block_that_writes_into_the_tensor_of_its_norm_is_a_layer(rng: np.random.Generator) -> None:
+    inside = nn.Sequential(Residual(), nn.Identity())
+    module = models.seeded(nn.Sequential(nn.Conv2d(3, 5, 1), inside, nn.Conv2d(5, 2, 1))).eval()
+    inputs = rng.normal(size=(8, 3, 6, 6)).astype(np.float32)
+    found, _ = NeuralResponseMap(module)._record(inputs, None)
+    assert list(dict.fromkeys(unit.layer for unit in found.units)) == ["0", "1.0.conv", "1.0.norm", "1.0"]
+    with torch.no_grad():
+        expected = inside[0](module[0](torch.from_numpy(inputs))).mean((2, 3))
+    np.testing.assert_allclose(found.values[:, -5:], expected.numpy(), atol=1e-6)
+
+
+class Swapped(nn.Module):
+    """A convolution along sequences, and a bend after its axes were swapped."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.along = nn.Conv1d(4, channels, 1)
+        self.before = nn.GELU()
+        self.after = nn.GELU()
+        self.out = nn.Linear(channels, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.after(self.before(self.along(x)).transpose(1, 2)).mean(1))
+
+
+def test_units_are_not_positions_where_axes_were_swapped(rng: np.random.Generator) -> None:
+    module = models.seeded(Swapped(7))
+    inputs = rng.normal(size=(9, 4, 11)).astype(np.float32)
+    found, notes = NeuralResponseMap(module)._record(inputs, None)
+    assert [sum(unit.layer == layer for unit in found.units) for layer in ("along", "before", "after")] == [7, 7, 7]
+    assert notes == ()
+    with torch.no_grad():
+        along = module.along(torch.from_numpy(inputs))
+        expected = nn.functional.gelu(nn.functional.gelu(along)).mean(2)
+    np.testing.assert_allclose(found.values[:, 14:], expected.numpy(), atol=1e-6)
+
+
+def test_where_it_is_not_plain_which_axis_holds_the_units_a_note_says_so(rng: np.random.Generator) -> None:
+    inputs = rng.normal(size=(9, 4, 11)).astype(np.float32)
+    _, notes = NeuralResponseMap(models.seeded(Swapped(11)))._record(inputs, None)
+    assert notes == ("it is not plain which axis holds the units, and some may be positions, of: after",)
+
+
+def test_a_dense_layer_on_a_map_with_channels_last_has_its_features_as_units(rng: np.random.Generator) -> None:
+    module = models.seeded(nn.Sequential(nn.Linear(4, 6), nn.GELU(), nn.LayerNorm(6), nn.Linear(6, 2)))
+    inputs = rng.normal(size=(9, 5, 7, 4)).astype(np.float32)
+    found, notes = NeuralResponseMap(module)._record(inputs, None)
+    with torch.no_grad():
+        expected = module[:2](torch.from_numpy(inputs)).mean((1, 2))
+    np.testing.assert_allclose(found.values[:, 6:12], expected.numpy(), atol=1e-6)
+    assert (len(found.units), notes) == (18, ())
+
+
+class Template(nn.Module):
+    """Gives one row for all samples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1, 5, 6))
+
+    def forward(self) -> Tensor:
+        return self.weight * 2
+
+
+class Added(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.template, self.first, self.out = Template(), nn.Linear(6, 6), nn.Linear(6, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.first(x.squeeze()) + self.template())
+
+
+@pytest.mark.parametrize("samples", [1, 2, 3, 31, 32, 33, 64, 65])
+def test_any_number_of_samples_works(samples: int, rng: np.random.Generator) -> None:
+    module = models.seeded(Added())
+    inputs = rng.normal(size=(samples, 5, 6)).astype(np.float32)
+    found, notes = NeuralResponseMap(module)._record(inputs, None)
+    with torch.no_grad():
+        expected = module.first(torch.from_numpy(inputs)).mean(1)
+    np.testing.assert_allclose(found.values, expected.numpy(), atol=1e-6)
+    assert notes == ("left out, as no tensor of theirs has one row a sample: template",)
+
+
+class Fickle(nn.Module):
+    """Runs its layer twice where an input is large."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.out = nn.Linear(4, 4), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.first(x)
+        return self.out(self.first(y) if x.max() > 100 else y)
+
+
+def test_a_path_that_varies_is_refused(rng: np.random.Generator) -> None:
+    inputs = rng.normal(size=(40, 4)).astype(np.float32)
+    inputs[39] = 1000
+    with pytest.raises(WrongInput, match="model takes another path for other inputs"):
+        NeuralResponseMap(models.seeded(Fickle()))._record(inputs, None)
+
+
 def test_volumes_work(rng: np.random.Generator) -> None:
     module = models.seeded(nn.Sequential(nn.Conv3d(1, 9, 2), nn.Flatten(), nn.Linear(9 * 27, 2)))
     inputs = rng.random((12, 1, 4, 4, 4)).astype(np.float32)
@@ -200,27 +351,27 @@ def test_volumes_work(rng: np.random.Generator) -> None:
     result.TrainMap(inputs)
     with torch.no_grad():
         expected = module[0](torch.from_numpy(inputs)).mean((2, 3, 4)).numpy()
-    np.testing.assert_allclose(result._record(inputs, ["0"]).values, expected, atol=1e-6)
+    np.testing.assert_allclose(result._record(inputs, ["0"])[0].values, expected, atol=1e-6)
 
 
 def test_all_inputs_are_seen_however_many_batches(
     module: nn.Module, pictures: np.ndarray, activations: np.ndarray
 ) -> None:
-    found = NeuralResponseMap(module)._record(pictures, LAYERS)
+    found, _ = NeuralResponseMap(module)._record(pictures, LAYERS)
     assert found.values.shape == (50, 36)
     np.testing.assert_allclose(found.values, activations, rtol=1e-4, atol=1e-6)
 
 
 def test_arrays_of_any_kind_give_the_same(module: nn.Module, pictures: np.ndarray) -> None:
     result = NeuralResponseMap(module)
-    expected = result._record(pictures, LAYERS).values
+    expected = result._record(pictures, LAYERS)[0].values
     locked = pictures.copy()
     locked.flags.writeable = False
     for same in (locked, pictures[::-1].copy()[::-1], pictures.astype(np.float64), torch.from_numpy(pictures)):
-        np.testing.assert_array_equal(result._record(same, LAYERS).values, expected)
+        np.testing.assert_array_equal(result._record(same, LAYERS)[0].values, expected)
     whole = (255 * pictures).astype(np.uint8)
     np.testing.assert_array_equal(
-        result._record(whole, LAYERS).values, result._record(whole.astype(np.float32), LAYERS).values
+        result._record(whole, LAYERS)[0].values, result._record(whole.astype(np.float32), LAYERS)[0].values
     )
 
 
@@ -292,7 +443,7 @@ def test_one_outlier_does_not_squeeze_all_others(rng: np.random.Generator) -> No
         result = NeuralResponseMap(module, scale=scale)
         result.TrainMap(inputs)
         levels = np.stack(
-            [result._map.normalise(row) for row in result._record(np.delete(inputs, 77, axis=0), ["0"]).values]
+            [result._map.normalise(row) for row in result._record(np.delete(inputs, 77, axis=0), ["0"])[0].values]
         )
         peaks[scale] = np.median(np.ptp(levels, axis=0))
     assert peaks["minmax"] < 0.05
@@ -365,7 +516,7 @@ def test_every_call_of_a_layer_used_twice_counts(rng: np.random.Generator) -> No
     twice = [layer for layer in layers if "#" in layer]
     assert {"#0", "#1"} <= {layer[-2:] for layer in twice}
     name = twice[0].split("#")[0]
-    both, second = (result._record(inputs, [asked]) for asked in (name, f"{name}#1"))
+    both, second = (result._record(inputs, [asked])[0] for asked in (name, f"{name}#1"))
     assert len(both.units) > len(second.units)
     columns = [both.units.index(unit) for unit in second.units]
     np.testing.assert_array_equal(both.values[:, columns], second.values)
@@ -374,7 +525,7 @@ def test_every_call_of_a_layer_used_twice_counts(rng: np.random.Generator) -> No
 def test_a_rectifier_in_place_does_not_rewrite_what_came_before(rng: np.random.Generator) -> None:
     inputs = rng.normal(size=(9, 4)).astype(np.float32)
     stack = models.seeded(nn.Sequential(nn.Sequential(nn.Linear(4, 6), nn.ReLU(inplace=True)), nn.Linear(6, 2)))
-    found = NeuralResponseMap(stack)._record(inputs, None)
+    found, _ = NeuralResponseMap(stack)._record(inputs, None)
     assert list(dict.fromkeys(unit.layer for unit in found.units)) == ["0.0", "0.1"]
     assert found.values[:, :6].min() < -0.1
     np.testing.assert_array_equal(found.values[:, :6].clip(0), found.values[:, 6:])

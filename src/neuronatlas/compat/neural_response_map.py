@@ -65,10 +65,11 @@ class NeuralResponseMap:
         """Lay out the neurons by their responses to ``inputs``: an array or tensor whose first axis is the samples.
 
         A torch module is given them as they are. A `Network` is given what `record` takes. ``layers``: names, or modules
-        of the model; by default all but the last. What has positions is averaged over them; a module that runs k times
+        of the model; by default all but the last. What has positions is averaged over them; what has no axis of
+        samples is left out, of which ``notes`` tell; a module that runs k times
         is ``name#0`` to ``name#k-1``.
         """
-        responses = self._record(inputs, None if layers is None else _names(self.model, layers))
+        responses, told = self._record(inputs, None if layers is None else _names(self.model, layers))
         if len(responses.stimuli) < 2:
             message = "inputs holds 1 sample, over which no neuron varies: give several, 100 or more for a map"
             raise WrongInput(message)
@@ -82,7 +83,7 @@ class NeuralResponseMap:
         units = responses.units
         self.neurons, self.units = kept, self._map.units
         self.copies = tuple((units[copy], units[found.original[copy]]) for copy in np.flatnonzero(found.is_copy))
-        self.notes = _notes(units, constant, self.copies) + self._map.notes
+        self.notes = _notes(units, constant, self.copies) + told + self._map.notes
         self.projection = _each_axis(self._map.positions)
         self._layers = list(dict.fromkeys(unit.layer for unit in units))
         self._shape = tuple(np.shape(inputs)[1:]) if isinstance(inputs, np.ndarray | Tensor) else ()
@@ -111,7 +112,7 @@ class NeuralResponseMap:
         if self._shape and np.ndim(inputs) == len(self._shape):
             message = f"inputs of shape {tuple(np.shape(inputs))} lacks the axis of samples: give inputs[None]"
             raise WrongInput(message)
-        values = self._record(inputs, self._layers).values[:, self.neurons]
+        values = self._record(inputs, self._layers)[0].values[:, self.neurons]
         if self._grid is None or not np.array_equal(self._grid.positions, positions):
             self._grid = _Grid(positions)
         picture = self._grid.draw(self._map.normalise(values), method)
@@ -146,13 +147,13 @@ class NeuralResponseMap:
             raise WrongInput(message)
         return self.projection
 
-    def _record(self, inputs: Any, layers: list[str] | None) -> Responses:
-        """The responses of ``layers``, or of all but the last, to ``inputs``."""
+    def _record(self, inputs: Any, layers: list[str] | None) -> tuple[Responses, tuple[str, ...]]:
+        """The responses of ``layers``, or of all but the last, to ``inputs``; and notes on what was read."""
         if isinstance(self.model, Network):
             if not isinstance(inputs, np.ndarray | StimulusSet | str | os.PathLike):
                 raise WrongInput(_refusal(inputs))
             every = list(self.model.layers)
-            return record(self.model, inputs, layers=but_the_last(every) if layers is None else layers)
+            return record(self.model, inputs, layers=but_the_last(every) if layers is None else layers), ()
         if not isinstance(inputs, np.ndarray | Tensor):
             raise WrongInput(_refusal(inputs))
         if not np.ndim(inputs) or not len(inputs):

@@ -2,108 +2,63 @@
 
 from __future__ import annotations
 
-import weakref
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
+from contextlib import ExitStack
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from neuronatlas.compat.scouting import Call, Place, Scout, shapes
 from neuronatlas.errors import WrongInput
-from neuronatlas.networks.modules import frozen, only_copies
+from neuronatlas.networks.modules import frozen
 from neuronatlas.table import Responses
 from neuronatlas.units import Unit
 
 BATCH = 32
-
-_CHANNELS_FIRST = (
-    nn.Conv1d, nn.ConvTranspose1d, nn.BatchNorm1d, nn.InstanceNorm1d,
-    nn.MaxPool1d, nn.AvgPool1d, nn.AdaptiveAvgPool1d, nn.AdaptiveMaxPool1d,
-)  # fmt: skip
-_RECURRENT = (nn.RNNBase, nn.MultiheadAttention)
-_CHANNELS_LAST = (nn.Linear, nn.LayerNorm, nn.Embedding, *_RECURRENT)
+PROBES = (2, 3)
+"""Samples that are shown to find which axis is theirs: that which is as long as these are many, both times."""
 
 
-class _Reader:
-    """Forward hooks that keep one row a sample of what each module gives, in the order of the calls."""
-
-    def __init__(self, samples: int, wanted: Sequence[str] | None) -> None:
-        self.samples, self.wanted = samples, None if wanted is None else {name.split("#")[0] for name in wanted}
-        self.calls: Counter[str] = Counter()
-        self.rows: list[tuple[str, int, Float[np.ndarray, "samples units"]]] = []
-        self.seen: list[weakref.ref[Tensor]] = []
-        self.first = False
-
-    def hook(self, name: str, module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
-        """Keep the first tensor of ``output`` that has a row a sample, unless it was only passed on."""
-        call, self.calls[name] = self.calls[name], self.calls[name] + 1
-        if isinstance(module, _CHANNELS_FIRST + _CHANNELS_LAST):
-            self.first = isinstance(module, _CHANNELS_FIRST)
-        for leaf in pytree.tree_leaves(output):
-            if isinstance(leaf, Tensor) and leaf.ndim > 1 and leaf.is_floating_point():
-                values = leaf
-                if isinstance(module, _RECURRENT) and not module.batch_first and leaf.ndim == 3:
-                    values = leaf.transpose(0, 1)
-                if len(values) == self.samples:
-                    break
-        else:
-            return
-        known = any(leaf is value for value in inputs) or any(ref() is leaf for ref in self.seen)
-        passed_on = only_copies(module) or (known and not getattr(module, "inplace", False))
-        self.seen.append(weakref.ref(leaf))
-        if name in self.wanted if self.wanted is not None else not passed_on:
-            unit_axis = 1 if values.ndim != 3 or self.first else 2
-            axes = [axis for axis in range(1, values.ndim) if axis != unit_axis]
-            means = values.float().mean(axes) if axes else values.float()
-            self.rows.append((name, call, means.cpu().numpy().copy()))
-
-
-def record_module(module: nn.Module, inputs: Tensor, layers: list[str] | None) -> Responses:
-    """The mean over positions of what each of ``layers`` gives for each sample, the first axis of ``inputs``.
+def record_module(module: nn.Module, inputs: Tensor, layers: list[str] | None) -> tuple[Responses, tuple[str, ...]]:
+    """The mean over positions of what each of ``layers`` gives for each sample, the first axis of ``inputs``; and notes.
 
     ``layers`` are names of modules, or of one of their calls (``name#1``); None: every module but the last to give
-    something, less those that pass their input on. Of three axes the last holds the units, but after a module that
-    works along one dimension (`torch.nn.Conv1d` and the like), where it is the second. Floats, bytes and truth values become the
-    type of the weights; other whole numbers stay, as they are indices.
+    something, less those that pass their input on. The samples may lie along any axis of what a module gives, and what
+    has no such axis is left out, of which a note tells. The units lie where `Scout` says. Floats, bytes and truth values
+    become the type of the weights; other whole numbers stay, as they are indices.
     """
     weight = next((each for each in module.parameters() if each.is_floating_point()), torch.zeros(()))
     if inputs.is_floating_point() or inputs.dtype in (torch.uint8, torch.bool):  # other whole numbers are indices
         inputs = inputs.to(weight.dtype)
-    parts: list[list[np.ndarray]] = []
-    names: list[str] = []
     with torch.no_grad(), frozen(module):
-        for start in range(0, len(inputs), BATCH):
-            batch = inputs[start : start + BATCH].to(weight.device)
-            reader = _Reader(len(batch), layers)
-            hooks = [
-                part.register_forward_hook(lambda *call, name=name, keep=reader.hook: keep(name, *call))
-                for name, part in module.named_modules()
-                if name
-            ]
-            try:
-                module(batch)
-            finally:
-                for each in hooks:
-                    each.remove()
-            found = [name if reader.calls[name] == 1 else f"{name}#{call}" for name, call, _ in reader.rows]
-            wanted = [name for name in found if layers is None or name in layers or name.split("#")[0] in layers]
-            if parts and wanted != names:
-                message = "model takes another path for other inputs: its layers are not the same for all of them"
-                raise WrongInput(message)
-            names = wanted
-            parts.append([row for name, (*_, row) in zip(found, reader.rows, strict=True) if name in wanted])
-    absent = [name for name in layers or [] if name not in names and name not in {each.split("#")[0] for each in names}]
-    if absent:
-        message = f"layer {absent[0]!r} gave no tensor with a row a sample: leave it out of layers"
-        raise WrongInput(message)
-    kept = names if layers is not None else but_the_last(names)
-    columns = [np.concatenate([part[number] for part in parts]) for number in range(len(kept))]
-    units = tuple(Unit(name, unit) for name, rows in zip(kept, columns, strict=True) for unit in range(rows.shape[1]))
+        scout = _scouted(module, [inputs[torch.arange(count) % len(inputs)].to(weight.device) for count in PROBES])
+        plan = {
+            call: place
+            for call, place in scout.places.items()
+            if (not place.passed_on if layers is None else call[0] in layers or scout.title(call) in layers)
+        }
+        names = [scout.title(call) for call in plan]
+        absent = [name for name in layers or [] if not any(name in (call[0], scout.title(call)) for call in plan)]
+        if absent:
+            message = f"layer {absent[0]!r} gave no tensor with a row a sample: leave it out of layers"
+            raise WrongInput(message)
+        if layers is None:
+            names = but_the_last(names)
+            plan = dict(list(plan.items())[: len(names)])
+        calls = {name: scout.calls[name] for name, _ in plan}
+        parts = []
+        for part in np.array_split(np.arange(len(inputs)), -(-len(inputs) // BATCH)):
+            shown = part if len(part) > 1 else part.repeat(2)  # some modules drop an axis of one
+            found = _read(module, inputs[torch.from_numpy(shown)].to(weight.device), plan, calls)
+            parts.append([rows[: len(part)] for rows in found])
+    columns = [np.concatenate(rows) for rows in zip(*parts, strict=True)]
+    units = tuple(Unit(name, unit) for name, rows in zip(names, columns, strict=True) for unit in range(rows.shape[1]))
     samples = tuple(str(number) for number in range(len(inputs)))
-    return Responses(np.concatenate(columns, axis=1).astype(np.float32), units, samples, ("",) * len(samples))
+    values = np.concatenate(columns, axis=1).astype(np.float32)
+    return Responses(values, units, samples, ("",) * len(samples)), scout.notes(plan, every=layers is None)
 
 
 def but_the_last(names: list[str]) -> list[str]:
@@ -112,3 +67,56 @@ def but_the_last(names: list[str]) -> list[str]:
         message = f"model has {len(names)} layer, and the last is the output: name the layers of the map in layers"
         raise WrongInput(message)
     return names[:-1]
+
+
+def _scouted(module: nn.Module, probes: list[Tensor]) -> Scout:
+    """What is to be read of each call, from two runs of different numbers of samples."""
+    calls: Counter[str] = Counter()
+    earlier: dict[Call, list[tuple[int, ...]]] = {}
+
+    def note(name: str, output: object) -> None:
+        earlier[name, calls[name]] = shapes(output)
+        calls[name] += 1
+
+    with ExitStack() as hooks:
+        for name, part in _named(module):
+            hooks.enter_context(part.register_forward_hook(lambda *call, name=name: note(name, call[2])))
+        module(probes[0])
+    scout = Scout(earlier, len(probes[0]), len(probes[1]))
+    with ExitStack() as hooks:
+        for name, part in _named(module):
+            hooks.enter_context(part.register_forward_pre_hook(lambda *call: scout.enter(call[1])))
+            hooks.enter_context(
+                part.register_forward_hook(lambda *call, name=name: scout.leave(name, call[0], call[2]))
+            )
+        module(probes[1])
+    return scout
+
+
+def _read(module: nn.Module, batch: Tensor, plan: Mapping[Call, Place], calls: Mapping[str, int]) -> list[np.ndarray]:
+    """One table of means (samples, units) a call of ``plan``, in its order; ``calls`` is how often each module runs."""
+    found: dict[Call, np.ndarray] = {}
+    count: Counter[str] = Counter()
+
+    def keep(name: str, output: object) -> None:
+        call = name, count[name]
+        count[name] += 1
+        if call in plan:
+            place, leaves = plan[call], pytree.tree_leaves(output)
+            means = place.means(leaves[place.leaf]) if place.leaf < len(leaves) else None
+            if means is not None and len(means) == len(batch):
+                found[call] = means
+
+    with ExitStack() as hooks:
+        for name, part in _named(module):
+            if name in calls:
+                hooks.enter_context(part.register_forward_hook(lambda *call, name=name: keep(name, call[2])))
+        module(batch)
+    if dict(count) != dict(calls) or len(found) != len(plan):
+        message = "model takes another path for other inputs: its layers are not the same for all of them"
+        raise WrongInput(message)
+    return [found[call] for call in plan]
+
+
+def _named(module: nn.Module) -> list[tuple[str, nn.Module]]:
+    return [(name, part) for name, part in module.named_modules() if name]
