@@ -57,6 +57,36 @@ def test_sizes_are_exact(width: float, height: float | None, dpi: int, tmp_path:
     )
 
 
+@pytest.mark.parametrize("width", [60.0, 85.0, 127.0, 180.0])
+def test_the_text_of_a_bar_fits_the_size_it_is_saved_at(
+    width: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looked at when matplotlib has written the file, before the figure is given its own size back."""
+    ax = drawing.new_axes()
+    effect = drawing.about_zero("effect")
+    drawing.add_legend(drawing.draw_picture(ax, np.eye(3), effect), [ax], effect)
+    several, _ = drawing.small_multiples({"a": np.eye(3), "b": np.eye(3)}, drawing.levels("percentile"))
+    boxes, save = [], Figure.savefig
+
+    def look(made: Figure, *given: object, **options: object) -> None:
+        save(made, *given, **options)
+        label = made.axes[-1].yaxis.label
+        boxes.append((label.get_text(), label.get_window_extent().frozen(), made.bbox.frozen()))
+
+    monkeypatch.setattr(Figure, "savefig", look)
+    for made in (ax.figure, several):
+        before = made.axes[-1].get_ylabel()
+        drawing.save_figure(made, tmp_path / "map.pdf", width_mm=width)
+        text, box, whole = boxes.pop()
+        assert box.width > 0
+        assert whole.x0 <= box.x0 < box.x1 <= whole.x1
+        assert whole.y0 <= box.y0 < box.y1 <= whole.y1
+        assert text.replace("\n", " ") == before.replace("\n", " ")
+        assert made.axes[-1].get_ylabel() == before
+        map_ = made.axes[0].get_window_extent()
+        assert map_.width > 0.25 * whole.width
+
+
 def test_wrong_input_is_named(tmp_path: Path) -> None:
     made = figure()
     with pytest.raises(WrongInput, match=r"must end in one of \.pdf, \.png, \.svg"):

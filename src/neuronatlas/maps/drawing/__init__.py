@@ -1,11 +1,10 @@
 """Drawing maps: values of units as pictures, figures and films. Nothing opens, and pyplot is never used.
 
 ``grid`` gives each unit a cell of its own, ``colouring`` says how numbers become colours, ``axes`` draws one map,
-``several`` many on one scale, ``film`` a sequence of them, ``saving`` writes a figure.
+``legends`` what stands beside it, ``several`` many on one scale, ``film`` a sequence of them, ``saving`` writes a figure.
 """
 
 from neuronatlas.maps.drawing.axes import (
-    add_legend,
     draw_density,
     draw_layers,
     draw_picture,
@@ -18,6 +17,7 @@ from neuronatlas.maps.drawing.axes import (
 from neuronatlas.maps.drawing.colouring import Colouring, about_zero, levels
 from neuronatlas.maps.drawing.film import write_film
 from neuronatlas.maps.drawing.grid import Grid, equal_area_grid
+from neuronatlas.maps.drawing.legends import add_legend
 from neuronatlas.maps.drawing.saving import save_figure
 from neuronatlas.maps.drawing.several import first_against_second, small_multiples
 

@@ -5,7 +5,6 @@ Nothing opens and pyplot knows none of the figures. Everything spans -1..1 both 
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -15,20 +14,15 @@ from jaxtyping import Bool, Float64, Int64
 
 from neuronatlas.errors import UnknownName, WrongInput
 from neuronatlas.maps.drawing.colouring import LAYER_COLOURS, OTHER_COLOUR, Colouring
+from neuronatlas.maps.drawing.legends import MILLIMETRES, add_legend, layer_legend, size_mm
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.cm import ScalarMappable
     from matplotlib.collections import PathCollection
-    from matplotlib.colorbar import Colorbar
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-MILLIMETRES = 25.4
-"""In an inch."""
 MOST_NAMED = 24
-_LETTER_MM = 1.45
-"""Width of a letter of 8 points."""
 _LINE_MM = 3.1
 """Height of a line of 7 points."""
 _SQUEEZED = 0.75
@@ -149,7 +143,7 @@ def draw_layers(ax: Axes, positions: Float64[np.ndarray, "units 2"], layers: Seq
         rasterized=len(layers) > 5000,
     )
     _frame(ax)
-    _layer_legend(ax, colours, marker="o")
+    layer_legend(ax, colours, marker="o")
 
 
 def outline_layers(
@@ -170,7 +164,7 @@ def outline_layers(
     region = np.array([*(number[layer] for layer in layers), -1])[labels]
     for layer, colour in drawn.items():
         _outline(ax, region == number[layer], colour, 1.2)
-    _layer_legend(ax, drawn, marker="")
+    layer_legend(ax, drawn, marker="")
 
 
 def name_units(ax: Axes, positions: Float64[np.ndarray, "units 2"], names: Mapping[int, str]) -> None:
@@ -187,7 +181,7 @@ def name_units(ax: Axes, positions: Float64[np.ndarray, "units 2"], names: Mappi
                 f"names holds unit {unit} ({name!r}), which has no finite place among the {len(positions)} positions"
             )
             raise WrongInput(message)
-    line = 2.0 * _LINE_MM / (_SQUEEZED * min(_size_mm(ax)))
+    line = 2.0 * _LINE_MM / (_SQUEEZED * min(size_mm(ax)))
     across = sorted(names, key=lambda unit: (positions[unit, 0], unit))
     for side, mine in ((-1.0, across[: len(across) // 2]), (1.0, across[len(across) // 2 :])):
         mine.sort(key=lambda unit: (positions[unit, 1], unit))
@@ -208,19 +202,6 @@ def name_units(ax: Axes, positions: Float64[np.ndarray, "units 2"], names: Mappi
                 parse_math=False,
             )
             ax.plot(*positions[unit], "o", markersize=3.5, markerfacecolor="none", markeredgecolor="black", mew=0.8)
-
-
-def add_legend(
-    shown: ScalarMappable, axes: Sequence[Axes], colouring: Colouring, *drawn: Float64[np.ndarray, "..."]
-) -> Colorbar:
-    """One colour bar for all these Axes of a figure; pointed where some of what is ``drawn`` lies beyond the scale."""
-    bar = axes[0].figure.colorbar(shown, ax=list(axes), shrink=0.8, aspect=25, extend=colouring.beyond(*drawn))
-    places = [ax.get_position() for ax in axes]
-    share = max(place.y1 for place in places) - min(place.y0 for place in places)
-    letters = int(share * axes[0].figure.bbox.height / axes[0].figure.dpi * MILLIMETRES / _LETTER_MM)
-    bar.set_label("\n".join(textwrap.wrap(colouring.legend, max(letters, 16))), fontsize=8)
-    bar.ax.tick_params(labelsize=8)
-    return bar
 
 
 def _outline(ax: Axes, inside: Bool[np.ndarray, "side side"], colour: str, width: float) -> None:
@@ -245,14 +226,7 @@ def _frame(ax: Axes) -> None:
 
 def _dot(ax: Axes, units: int) -> float:
     """The area of a dot in square points: an eighth of the Axes is covered, within what can be seen."""
-    return float(np.clip((_size_mm(ax)[0] / MILLIMETRES * 72) ** 2 / 8 / max(units, 1), 0.5, 40.0))
-
-
-def _size_mm(ax: Axes) -> tuple[float, float]:
-    """How wide and high the Axes are before a layout makes room for legends."""
-    place, whole = ax.get_position(), ax.figure.bbox
-    inch = ax.figure.dpi / MILLIMETRES
-    return float(place.width * whole.width / inch), float(place.height * whole.height / inch)
+    return float(np.clip((size_mm(ax)[0] / MILLIMETRES * 72) ** 2 / 8 / max(units, 1), 0.5, 40.0))
 
 
 def _spread(heights: Float64[np.ndarray, " names"], gap: float) -> Float64[np.ndarray, " names"]:
@@ -266,30 +240,3 @@ def _spread(heights: Float64[np.ndarray, " names"], gap: float) -> Float64[np.nd
         for index in range(len(moved) - 2, -1, -1):
             moved[index] = min(moved[index], moved[index + 1] - gap)
     return moved
-
-
-def _layer_legend(ax: Axes, colours: Mapping[str, str], *, marker: str) -> None:
-    """The names of the coloured layers below the Axes, and how many others there are."""
-    from matplotlib.lines import Line2D
-
-    named = {layer: colour for layer, colour in colours.items() if colour != OTHER_COLOUR}
-    entries = [
-        Line2D([], [], color=colour, marker=marker, linestyle="" if marker else "-", label=layer)
-        for layer, colour in named.items()
-    ]
-    others = len(colours) - len(named)
-    if others:
-        text = f"{others} other layer{'s' if others > 1 else ''}"
-        entries.append(Line2D([], [], color=OTHER_COLOUR, marker=marker, linestyle="" if marker else "-", label=text))
-    longest = max((len(str(entry.get_label())) for entry in entries), default=1)
-    columns = int(np.clip(_size_mm(ax)[0] / ((longest + 6) * _LETTER_MM), 1, max(len(entries), 1)))
-    legend = ax.legend(
-        handles=entries,
-        loc="upper center",
-        bbox_to_anchor=(0.5, 0.0),
-        ncols=columns,
-        fontsize=7,
-        frameon=False,
-    )
-    for name in legend.get_texts():
-        name.set_parse_math(False)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neuronatlas.errors import WrongInput
-from neuronatlas.maps.drawing.axes import MILLIMETRES
+from neuronatlas.maps.drawing.legends import MILLIMETRES, legend_texts, wrap_legends
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,7 +26,8 @@ def save_figure(
     """Write the figure ``width_mm`` wide, as PDF, PNG or SVG by the ending of the path.
 
     The height keeps the shape of the figure unless given. A PNG has the nearest whole number of pixels at ``dpi``; in a
-    PDF or SVG that is the resolution of pictures in it. The figure keeps its own size.
+    PDF or SVG that is the resolution of pictures in it. The texts of colour bars are broken into lines that fit. The
+    figure keeps its own size and lines.
     """
     import matplotlib as mpl
 
@@ -44,11 +45,17 @@ def save_figure(
     width, height = width_mm / MILLIMETRES, height_mm / MILLIMETRES
     if kind == ".png":  # whole pixels, a little more so that rounding down keeps them
         width, height = ((max(round(inches * dpi), 1) + 1e-4) / dpi for inches in (width, height))
+    texts = legend_texts(figure)
     try:
         figure.set_size_inches(width, height)
+        for _ in range(2):  # more lines leave the maps less room, and so the bar
+            figure.draw_without_rendering()
+            wrap_legends(figure)
         for _ in range(2):  # a layout begins from the last one; after these it stays
             figure.draw_without_rendering()
         with mpl.rc_context({"svg.hashsalt": "neuronatlas", "svg.fonttype": "path", "pdf.fonttype": 42}):
             figure.savefig(file, format=kind[1:], dpi=dpi, metadata=KINDS[kind])
     finally:
         figure.set_size_inches(before)
+        for text, broken in texts.items():
+            text.set_text(broken)

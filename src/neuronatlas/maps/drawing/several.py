@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import Float64
 
 from neuronatlas.errors import WrongInput
-from neuronatlas.maps.drawing.axes import add_legend, draw_picture, new_figure
+from neuronatlas.maps.drawing.axes import draw_picture, new_figure
 from neuronatlas.maps.drawing.colouring import Colouring
+from neuronatlas.maps.drawing.legends import add_legend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
