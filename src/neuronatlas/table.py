@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,11 @@ from jaxtyping import Float32
 
 from neuronatlas.errors import AtlasDamaged, UnknownName, WrongInput
 from neuronatlas.units import Unit
+
+Selection = Sequence[int] | np.ndarray
+
+NAMES = ("units", "stimuli", "labels")
+"""What a file holds next to the numbers: lists of words, as JSON."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,10 +55,13 @@ class Responses:
             raise UnknownName("stimulus", name, self.stimuli)
         return self.values[self.stimuli.index(name)]
 
-    def select(self, units: list[int] | None = None, stimuli: list[int] | None = None) -> Responses:
-        """The same table with only these columns (``units``) and rows (``stimuli``), in the order given."""
-        columns = list(range(len(self.units))) if units is None else units
-        rows = list(range(len(self.stimuli))) if stimuli is None else stimuli
+    def select(self, units: Selection | None = None, stimuli: Selection | None = None) -> Responses:
+        """The same table with only these columns (``units``) and rows (``stimuli``), in the order given.
+
+        Each is their numbers, of which negative ones count from the end, or one truth value for each there is.
+        """
+        columns = _chosen("units", units, len(self.units))
+        rows = _chosen("stimuli", stimuli, len(self.stimuli))
         return Responses(
             self.values[np.ix_(rows, columns)],
             tuple(self.units[column] for column in columns),
@@ -109,14 +117,57 @@ class Responses:
             with safe_open(path, framework="numpy") as file:
                 names = dict(file.metadata() or {})
                 values = file.get_tensor("values")
-        except SafetensorError as error:
+        except (SafetensorError, TypeError, AttributeError) as error:  # the last two: of a type that numpy lacks
             message = f"{str(path)!r} holds no table of responses that can be read: {error}"
             raise AtlasDamaged(message) from error
+        if values.ndim != 2 or values.dtype != np.float32:
+            message = (
+                f"{str(path)!r} holds values of type {values.dtype} and shape {values.shape}, not float32 of two axes"
+            )
+            raise AtlasDamaged(message)
         if names.pop("sha256", "") != _digest(values, names):
             message = f"{str(path)!r} is not as it was saved: its sha256 does not fit"
             raise AtlasDamaged(message)
-        units = tuple(Unit.parse(address) for address in json.loads(names["units"]))
-        return cls(values, units, tuple(json.loads(names["stimuli"])), tuple(json.loads(names["labels"])))
+        addresses, stimuli, labels = (_words(path, names, key) for key in NAMES)
+        try:
+            return cls(values, tuple(Unit.parse(address) for address in addresses), stimuli, labels)
+        except ValueError as error:  # no address, a number of too many digits, or names that do not fit the table
+            message = f"{str(path)!r} holds no table of responses: {error}"
+            raise AtlasDamaged(message) from error
+
+
+def _chosen(what: str, chosen: Selection | None, count: int) -> list[int]:
+    """The numbers of what is chosen of ``count``; raises `WrongInput`."""
+    if chosen is None:
+        return list(range(count))
+    found = np.asarray(chosen)
+    if found.size == 0 and found.ndim == 1 and found.dtype != np.bool_:
+        return []
+    if found.dtype == np.bool_ and found.shape == (count,):
+        return np.flatnonzero(found).tolist()
+    if found.dtype == np.bool_ or found.ndim != 1 or not np.issubdtype(found.dtype, np.integer):
+        message = (
+            f"{what} (of type {found.dtype} and shape {found.shape}) must be whole numbers or {count} truth values"
+        )
+        raise WrongInput(message)
+    outside = found[(found < -count) | (found >= count)]
+    if outside.size:
+        message = f"{what} hold {outside[0]}: there are {count}, counted from 0"
+        raise WrongInput(message)
+    return found.tolist()
+
+
+def _words(path: str | os.PathLike[str], names: dict[str, str], key: str) -> tuple[str, ...]:
+    """The list of words under ``key``; raises `AtlasDamaged` where there is none."""
+    try:
+        found = json.loads(names.get(key, ""))
+    except (ValueError, RecursionError) as error:
+        message = f"{str(path)!r} holds no list under {key!r} that can be read: {error}"
+        raise AtlasDamaged(message) from error
+    if not isinstance(found, list) or not all(isinstance(word, str) for word in found):
+        message = f"{str(path)!r} holds something else than a list of words under {key!r}"
+        raise AtlasDamaged(message)
+    return tuple(found)
 
 
 def _digest(values: Float32[np.ndarray, "stimuli units"], names: dict[str, str]) -> str:

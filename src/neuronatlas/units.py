@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from neuronatlas.errors import WrongInput
 
-_ADDRESS = re.compile(r"(?P<layer>.+):(?P<index>\d+)(?:@(?P<row>\d+),(?P<column>\d+))?")
+_ADDRESS = re.compile(r"(?P<layer>.+):(?P<index>\d+)(?:@(?P<row>\d+),(?P<column>\d+))?", re.DOTALL | re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
