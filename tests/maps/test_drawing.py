@@ -272,6 +272,34 @@ def test_small_multiples_share_one_scale() -> None:
         drawing.small_multiples(pictures, colouring, columns=0)
 
 
+LONG = (
+    2 * "great white shark, white shark, man-eater, man-eating shark, Carcharodon carcharias, n01484850 of ILSVRC 2012"
+)
+
+
+@pytest.mark.parametrize("columns", [2, 4])
+def test_long_titles_have_three_lines_and_room(columns: int) -> None:
+    pictures = {f"{number} {LONG}": np.eye(3) for number in range(3)} | {"x" * 200: np.eye(3), "short": np.eye(3)}
+    figure, axes = drawing.small_multiples(pictures, PLAIN, columns=columns)
+    figure.canvas.draw()
+    titles = [ax.get_title().split("\n") for ax in axes.values()]
+    assert [len(lines) for lines in titles] == [3, 3, 3, 3, 1]
+    assert all(lines[-1].endswith("…") for lines in titles[:4])
+    boxes = [ax.title.get_window_extent() for ax in axes.values()]
+    assert not any(a.overlaps(b) for index, a in enumerate(boxes) for b in boxes[:index])
+    maps = [ax.get_window_extent() for ax in axes.values()]
+    usual = (180.0 - 24.0) / columns / 25.4 * figure.dpi
+    assert min(box.height for box in maps) > 0.85 * usual
+    compared, three = drawing.first_against_second(
+        {LONG: np.eye(3), LONG[::-1]: np.eye(3)}, np.eye(3), PLAIN, drawing.about_zero("effect")
+    )
+    compared.canvas.draw()
+    shown = [ax.get_title().split("\n") for ax in three.values()]
+    assert [len(lines) for lines in shown] == [3, 3, 2]
+    assert [line[:8] for line in shown[2]] == [LONG[:8], f"− {LONG[::-1]}"[:8]]
+    assert min(ax.get_window_extent().height for ax in three.values()) > 0.85 * 44.0 / 25.4 * compared.dpi
+
+
 def test_first_against_second_has_two_legends() -> None:
     of_difference = drawing.about_zero("effect", np.array([[2.0]]))
     pictures = {"cats": np.full((2, 2), 0.9), "dogs": np.full((2, 2), 0.2)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LEGEND_MM = 24.0
-_TITLE_MM = 7.0
-_LONGEST_LINE = 24
+_TITLE_MM = 3.6
+"""Room around a title."""
+_LINE_MM = 3.4
+"""Height of a line of a title."""
+_MOST_LINES = 3
+_LONGEST_LINE = 22
 """Letters of a title at which it is broken, for a map of 40 mm."""
 
 
@@ -51,12 +56,13 @@ def small_multiples(
     columns = min(columns, len(pictures))
     each = max((width_mm - _LEGEND_MM) / columns, 5.0)
     rows = -(-len(pictures) // columns)
-    figure = new_figure(width_mm, max(rows * (each / room + _TITLE_MM), 60.0))
+    lines = {title: _lines(title, each) for title in pictures}
+    figure = new_figure(width_mm, max(rows * each / room + _height(lines, columns), 60.0))
     cells = [figure.add_subplot(rows, columns, place + 1) for place in range(len(pictures))]
     axes = dict(zip(pictures, cells, strict=True))
     for title, ax in axes.items():
         shown = draw_picture(ax, pictures[title], colouring)
-        _title(ax, title, each)
+        _title(ax, lines[title])
     add_legend(shown, cells, colouring, *pictures.values())
     return figure, axes
 
@@ -79,11 +85,15 @@ def first_against_second(
         raise WrongInput(message)
     first, second = pictures
     each = (width_mm - 2 * _LEGEND_MM) / 3
-    figure = new_figure(width_mm, each + _TITLE_MM * 1.5)
+    third = f"{first} − {second}"
+    lines = {title: _lines(title, each) for title in (first, second, third)}
+    if "…" in lines[third][-1]:  # both names, if only their beginnings
+        lines[third] = [*_lines(first, each, most=1), *_lines(f"− {second}", each, most=1)]
+    figure = new_figure(width_mm, each + _TITLE_MM + _height(lines, 3))
     cells = [figure.add_subplot(1, 3, place + 1) for place in range(3)]
-    axes = dict(zip((first, second, f"{first} − {second}"), cells, strict=True))
+    axes = dict(zip(lines, cells, strict=True))
     for title, ax in axes.items():
-        _title(ax, title, each)
+        _title(ax, lines[title])
     for title in (first, second):
         shown = draw_picture(axes[title], pictures[title], colouring)
     add_legend(shown, cells[:2], colouring, *pictures.values())
@@ -91,9 +101,22 @@ def first_against_second(
     return figure, axes
 
 
-def _title(ax: Axes, text: str, width_mm: float) -> None:
-    """The title in lines that fit the width; no letter of it is read as mathematics."""
-    import textwrap
-
+def _lines(title: str, width_mm: float, most: int = _MOST_LINES) -> list[str]:
+    """The title in lines that fit the width; what is too long for ``most`` of them ends in an ellipsis."""
     letters = max(8, round(_LONGEST_LINE * width_mm / 40.0))
-    ax.set_title("\n".join(textwrap.wrap(text, letters)), fontsize=8, parse_math=False)
+    lines = textwrap.wrap(title, letters)
+    if len(lines) > most:
+        lines[most - 1 :] = [lines[most - 1][: letters - 1].rstrip(" ,;") + "…"]
+    return lines
+
+
+def _height(lines: Mapping[str, list[str]], columns: int) -> float:
+    """The room in millimetres that the titles of all rows need."""
+    counts = [len(each) for each in lines.values()]
+    rows = [max(counts[start : start + columns]) for start in range(0, len(counts), columns)]
+    return sum(_TITLE_MM + _LINE_MM * count for count in rows)
+
+
+def _title(ax: Axes, lines: list[str]) -> None:
+    """No letter of a title is read as mathematics."""
+    ax.set_title("\n".join(lines), fontsize=8, parse_math=False)
