@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -13,7 +16,7 @@ from torch import Tensor, nn
 
 from neuronatlas import responses
 from neuronatlas.errors import UnknownName, WrongInput
-from neuronatlas.networks import base
+from neuronatlas.networks import as_network, base
 from neuronatlas.networks.torch import TorchNetwork
 from neuronatlas.responses import BATCH, pixels, record
 from neuronatlas.stimuli import Stimulus, StimulusSet
@@ -281,3 +284,102 @@ def test_a_folder_is_read_with_its_classes(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.values, np.repeat(expected, 3, axis=0), rtol=1e-4, atol=1e-6)
     with pytest.raises(WrongInput, match="is not a folder"):
         record(network, tmp_path / "birds")
+
+
+def test_one_layer_may_be_given_as_a_word() -> None:
+    network = models.wrap(models.plain(), 16)
+    shown = pixels(network, noise(2))
+    found = record(network, shown, layers="3")
+    np.testing.assert_array_equal(found.values, record(network, shown, layers=["3"]).values)
+    assert {unit.layer for unit in found.units} == {"3"}
+    assert list(network.respond(shown, "3")) == ["3"]
+    with pytest.raises(UnknownName, match="no layer '30'"):
+        record(network, shown, layers="30")
+
+
+def test_a_layer_that_comes_twice_is_refused() -> None:
+    network = models.wrap(models.plain(), 16)
+    for call in (record, network.respond):
+        arguments = (network,) if call is record else ()
+        with pytest.raises(WrongInput, match="layers hold '3' 2 times: leave out all but one"):
+            call(*arguments, pixels(network, noise(1)), layers=["3", "0", "3"])
+
+
+@pytest.mark.parametrize("place", ["folder", "set"])
+def test_pictures_are_grey_for_a_network_of_one_channel(place: str, tmp_path: Path) -> None:
+    network = as_network(
+        models.seeded(nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU())), input_size=20, normalise=((0.2,), (0.5,))
+    )
+    drawn = [item.draw(20) for item in noise(3)]
+    for number, picture in enumerate(drawn):
+        Image.fromarray(picture).save(tmp_path / f"{number}.png")
+    found = record(network, tmp_path if place == "folder" else noise(3), layers="0")
+    greys = np.stack([np.asarray(Image.fromarray(picture).convert("L")) for picture in drawn])
+    expected = record(network, greys[..., None], layers="0")
+    np.testing.assert_array_equal(found.values, expected.values)
+
+
+def test_grey_is_that_of_pillow(rng: np.random.Generator) -> None:
+    levels = np.array([0, 1, 127, 254, 255], np.uint8)
+    corners = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(1, 5, 25, 3)
+    for picture in (corners[0], rng.integers(0, 256, (300, 300, 3), dtype=np.uint8)):
+        expected = np.asarray(Image.fromarray(picture).convert("L"))
+        np.testing.assert_array_equal(responses.grey(picture[None])[0, :, :, 0], expected)
+
+
+def test_pictures_in_colour_are_not_shown_to_other_channels() -> None:
+    network = as_network(
+        models.seeded(nn.Sequential(nn.Conv2d(4, 4, 3), nn.ReLU())), input_size=20, normalise=((0,) * 4, (1,) * 4)
+    )
+    with pytest.raises(
+        WrongInput, match="stimuli are pictures in RGB, and the network takes 4 channels: give an array"
+    ):
+        record(network, noise(1))
+
+
+def unchecked(module: ModuleType) -> ModuleType:
+    """The module as a user has it, without the check of its annotations that these tests add."""
+    assert module.__file__ is not None
+    spec = importlib.util.spec_from_file_location(f"unchecked_{module.__name__.rpartition('.')[2]}", module.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    found = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = found
+    spec.loader.exec_module(found)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("changed", "rule"),
+    [
+        ({"reduce": [1, 2]}, r"reduce \(=\[1, 2\]\) must be one of mean, max, none, or a pair \(row, column\)"),
+        ({"reduce": (1,)}, r"reduce \(=\(1,\)\) must be"),
+        ({"reduce": (1, 2.0)}, r"reduce \(=\(1, 2.0\)\) must be"),
+        ({"reduce": (True, 1)}, r"reduce \(=\(True, 1\)\) must be"),
+        ({"reduce": None}, r"reduce \(=None\) must be"),
+        ({"layers": 3}, "layers hold 3: give the names of layers"),
+        ({"layers": ["0", 3]}, "layers hold 3: give the names of layers"),
+        ({"stimuli": torch.zeros(2, 16, 16, 3)}, "is a torch.Tensor"),
+        ({"stimuli": [np.zeros((16, 16, 3), np.uint8)]}, "is a builtins.list"),
+        ({"stimuli": None}, "is a builtins.NoneType"),
+        ({"stimuli": np.zeros((16, 16, 3), np.uint8)}, r"of shape \(16, 16, 3\) and type uint8 do not fit"),
+        ({"stimuli": np.zeros((2, 16, 16, 1), np.uint8)}, r"of shape \(2, 16, 16, 1\) and type uint8 do not fit"),
+        ({"stimuli": np.zeros((2, 16, 16, 3), np.int64)}, "and type int64 do not fit"),
+        ({"stimuli": np.zeros((2, 16, 16, 3), object)}, "and type object do not fit"),
+        ({"stimuli": np.array(["a"])}, "and type <U1 do not fit"),
+    ],
+)
+def test_what_is_of_the_wrong_type_has_one_clear_line(changed: dict[str, object], rule: str) -> None:
+    network = models.wrap(models.plain(), 16)
+    given = {"stimuli": np.zeros((2, 16, 16, 3), np.uint8), "layers": ["0"], "reduce": "mean"} | changed
+    with pytest.raises(WrongInput, match=rule) as error:
+        unchecked(responses).record(network, given["stimuli"], layers=given["layers"], reduce=given["reduce"])
+    assert "\n" not in str(error.value)
+    with pytest.raises(WrongInput, match=rule):
+        unchecked(base).Network.respond(network, given["stimuli"], given["layers"], reduce=given["reduce"])
+
+
+def test_no_pictures_have_no_responses() -> None:
+    network = models.wrap(models.plain(), 16)
+    with pytest.raises(WrongInput, match=r"pictures of shape \(0, 16, 16, 3\).*give uint8, or float in 0..1, of shape"):
+        network.respond(np.zeros((0, 16, 16, 3), np.uint8), ["0"])

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from neuronatlas.errors import UnknownName, WrongInput
-from neuronatlas.networks.base import REDUCTIONS, Layer, Network, Reduction
+from neuronatlas.errors import WrongInput
+from neuronatlas.networks.base import Layer, Network, Reduction, check_reduction, layer_names
 from neuronatlas.stimuli import Stimulus, StimulusSet, folder
 from neuronatlas.table import Responses
 from neuronatlas.units import Unit
@@ -35,7 +35,8 @@ def record(
 
     ``stimuli`` is a set of them, a folder of pictures (a sub-folder is a class), or an array of the network's input
     size: uint8 of shape (n, height, width, channels), or float in 0..1 of that shape or (n, channels, height, width),
-    the former where both fit. The stimuli of an array are named by their numbers.
+    the former where both fit. The stimuli of an array are named by their numbers. For a network of one channel the
+    pictures of a set or a folder are made `grey`. ``layers`` may be one name.
 
     ``reduce`` is "mean" or "max" over positions; a position (row, column), counted from 0; or "none": every position is
     a neuron of its own. With the last two a unit of a map carries its position, a token that of a map of one row; a
@@ -44,13 +45,15 @@ def record(
 
     Raises `WrongInput`, before anything is computed, where the table would take more than `SHARE` of the free memory.
     """
-    names = list(network.layers if layers is None else layers)
+    check_reduction(reduce)
+    names = list(network.layers) if layers is None else layer_names(layers)
     sources = [network.layer(name) for name in names]
     shown: StimulusSet | np.ndarray
     if isinstance(stimuli, np.ndarray):
         shown = _channels_last(network, stimuli)
         titles, labels = tuple(str(number) for number in range(len(shown))), ("",) * len(shown)
     else:
+        _check_source(network, stimuli)
         shown = stimuli if isinstance(stimuli, StimulusSet) else folder(Path(stimuli))
         titles, labels = tuple(item.name for item in shown), tuple(item.label for item in shown)
     if not len(shown):
@@ -61,7 +64,11 @@ def record(
     values = np.empty((len(shown), sum(counts)), np.float32)
     for start in range(0, len(shown), BATCH):
         stop = min(start + BATCH, len(shown))
-        part = shown[start:stop] if isinstance(shown, np.ndarray) else pixels(network, shown.items[start:stop])
+        if isinstance(shown, np.ndarray):
+            part = shown[start:stop]
+        else:
+            part = pixels(network, shown.items[start:stop])
+            part = grey(part) if network.input.channels == 1 else part
         found = network.respond(part, names, reduce=reduce)
         column = 0
         for name, count in zip(names, counts, strict=True):
@@ -82,8 +89,7 @@ def units_of(layer: Layer, reduce: Reduction = "mean") -> Iterator[Unit]:
 
 def places(layer: Layer, reduce: Reduction) -> Iterator[tuple[int, int] | None]:
     """The positions at which each unit of a layer is read; None where it is reduced over all, or has but one."""
-    if isinstance(reduce, str) and reduce not in REDUCTIONS:
-        raise UnknownName("reduction", reduce, REDUCTIONS)
+    check_reduction(reduce)
     height, width = layer.shape[1:] if len(layer.shape) == 3 else (1, layer.shape[0])
     if reduce in ("mean", "max") or len(layer.shape) == 1:
         yield None
@@ -105,6 +111,15 @@ def pixels(network: Network, stimuli: Iterable[Stimulus]) -> UInt8[np.ndarray, "
     return np.stack(drawn)
 
 
+def grey(pictures: UInt8[np.ndarray, "n h w 3"]) -> UInt8[np.ndarray, "n h w 1"]:
+    """The luma of sRGB pictures: 0.299 R + 0.587 G + 0.114 B of the encoded values (ITU-R BT.601).
+
+    The weights are in 65,536ths and the sum is rounded, as in Pillow's conversion to "L", with which it agrees exactly.
+    """
+    weights = np.array([19595, 38470, 7471], np.int64)
+    return ((pictures @ weights + 32768) >> 16).astype(np.uint8)[..., None]
+
+
 def free_memory() -> int | None:
     """The bytes that a process may still take without swapping; None where the system does not say."""
     try:
@@ -115,14 +130,26 @@ def free_memory() -> int | None:
     return int(known["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in known else None
 
 
+def _check_source(network: Network, stimuli: object) -> None:
+    """Refuse what is neither a set nor a folder, and a network that has no use for their colours."""
+    rule = "give a StimulusSet, a folder, or an array of numpy (n, height, width, channels)"
+    if not isinstance(stimuli, StimulusSet | str | os.PathLike):
+        message = f"stimuli is a {type(stimuli).__module__}.{type(stimuli).__name__}: {rule}"
+        raise WrongInput(message)
+    if network.input.channels not in (1, 3):
+        message = f"stimuli are pictures in RGB, and the network takes {network.input.channels} channels: give an array"
+        raise WrongInput(message)
+
+
 def _channels_last(
     network: Network, pictures: UInt8[np.ndarray, "n _ _ _"] | Float[np.ndarray, "n _ _ _"]
 ) -> UInt8[np.ndarray, "n h w c"] | Float[np.ndarray, "n h w c"]:
     """Pictures of an array as (n, height, width, channels)."""
     size, channels = network.input.size, network.input.channels
-    if pictures.shape[1:] == (*size, channels):
+    real = np.issubdtype(pictures.dtype, np.floating)
+    if pictures.shape[1:] == (*size, channels) and (real or pictures.dtype == np.uint8):
         found = pictures
-    elif pictures.shape[1:] == (channels, *size) and pictures.dtype != np.uint8:
+    elif pictures.shape[1:] == (channels, *size) and real:
         found = pictures.transpose(0, 2, 3, 1)
     else:
         message = (

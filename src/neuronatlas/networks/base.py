@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -163,9 +165,12 @@ class Network(ABC):
     ) -> dict[str, Float[np.ndarray, "n units"]]:
         """The responses of every unit of ``layers`` to pictures, uint8 or in 0..1; see `pool` for ``reduce``.
 
-        As many pictures go through at once as `ROOM` allows.
+        As many pictures go through at once as `ROOM` allows. Raises `WrongInput` where the pictures are no such array or
+        have not the network's channels.
         """
-        names = list(layers)
+        names = layer_names(layers)
+        check_reduction(reduce)
+        _check_pictures(pictures, self.input.channels)
         size = sum(math.prod(self.layer(name).shape) for name in names)
         most = max(1, ROOM // max(1, size))
         found: dict[str, list[np.ndarray]] = {name: [] for name in names}
@@ -187,8 +192,7 @@ def pool(output: Tensor, *, reduce: Reduction = "mean") -> Float[Tensor, "n unit
     position is a unit of its own, the positions of the first unit first, row by row. Tokens are a map of one row. A dense
     layer has one number a unit whatever ``reduce``.
     """
-    if isinstance(reduce, str) and reduce not in REDUCTIONS:
-        raise UnknownName("reduction", reduce, REDUCTIONS)
+    check_reduction(reduce)
     if output.ndim == 2:
         return output
     maps = output.transpose(1, 2)[:, :, None] if output.ndim == 3 else output
@@ -201,3 +205,45 @@ def pool(output: Tensor, *, reduce: Reduction = "mean") -> Float[Tensor, "n unit
     if reduce == "none":
         return maps.flatten(1)
     return maps.mean((2, 3)) if reduce == "mean" else maps.amax((2, 3))
+
+
+def layer_names(layers: object) -> list[str]:
+    """The names in ``layers``, a word or several; raises `WrongInput` where one is no word or comes twice."""
+    names: list[object] = [layers] if isinstance(layers, str) or not isinstance(layers, Iterable) else list(layers)
+    for name in names:
+        if not isinstance(name, str):
+            message = f"layers hold {name!r}: give the names of layers"
+            raise WrongInput(message)
+    for name, count in Counter(names).most_common(1):
+        if count > 1:
+            message = f"layers hold {name!r} {count} times: leave out all but one"
+            raise WrongInput(message)
+    return [str(name) for name in names]
+
+
+def check_reduction(reduce: object) -> None:
+    """Refuse what is no `Reduction`."""
+    if isinstance(reduce, str):
+        if reduce not in REDUCTIONS:
+            raise UnknownName("reduction", reduce, REDUCTIONS)
+    elif not (
+        isinstance(reduce, tuple)
+        and len(reduce) == 2
+        and all(isinstance(each, Integral) and not isinstance(each, bool) for each in reduce)
+    ):
+        message = (
+            f"reduce (={reduce!r}) must be one of {', '.join(REDUCTIONS)}, or a pair (row, column) of whole numbers"
+        )
+        raise WrongInput(message)
+
+
+def _check_pictures(pictures: object, channels: int) -> None:
+    """Refuse what is no array of pictures."""
+    rule = f"give uint8, or float in 0..1, of shape (n, height, width, {channels})"
+    if not isinstance(pictures, np.ndarray):
+        message = f"pictures is a {type(pictures).__module__}.{type(pictures).__name__}, no array of numpy: {rule}"
+        raise WrongInput(message)
+    typed = pictures.dtype == np.uint8 or np.issubdtype(pictures.dtype, np.floating)
+    if not typed or pictures.ndim != 4 or pictures.shape[3] != channels or not len(pictures):
+        message = f"pictures of shape {pictures.shape} and type {pictures.dtype} do not fit the network: {rule}"
+        raise WrongInput(message)
