@@ -45,7 +45,13 @@ def test_frames_are_the_pictures(kind: str, tmp_path: Path) -> None:
     assert len(shown) == 4
     for picture, frame in zip(moving(), shown, strict=True):
         assert frame.shape == (100 + _FOOT, 120, 3)
-        cells = frame[:100].reshape(5, 20, 6, 20, 3)
+        blank = frame[:20, 100:]
+        assert (blank[:-1, 1:] == 255).all()  # and a grey line to its left and below
+        assert ((blank[:, 0] < 200) & (blank[:, 0] > 160)).all()
+        assert (blank[-1] == blank[0, 0]).all()
+        plain = frame[:100].copy()
+        plain[:20, 100:] = 255
+        cells = plain.reshape(5, 20, 6, 20, 3)
         assert (cells == cells[:, :1, :, :1]).all()
         expected = COLOURING.colours((picture[::-1] + 1) / 2)[:, :, :3] * 255
         expected[0, 5] = 255
@@ -73,12 +79,36 @@ def test_every_frame_has_a_name(names: list[str], tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_long_name_is_made_to_fit(tmp_path: Path) -> None:
-    write_film(tmp_path / "film.gif", moving()[:1], ["grating/orientation=015/frequency=8 " * 2], COLOURING, pixels=300)
-    foot = frames(tmp_path / "film.gif")[0][0][150 + 100 :]
-    assert (foot[3:24, :3] == 255).all()
-    assert (foot[3:24, -3:] == 255).all()
-    assert (foot[3:24] < 100).any()
+@pytest.mark.parametrize("pixels", [96, 300])
+def test_a_long_name_is_shortened_and_the_number_stays(pixels: int, tmp_path: Path) -> None:
+    long = "grating/orientation=015/frequency=8 " * 5
+    names = [long, f"{long[:80]}!{long[-80:]}", "x" * 300, "", "a"]
+    colouring = Colouring(f"a legend that says {long}", -1.0, 1.0, "RdBu_r")
+    write_film(tmp_path / "film.png", [moving()[0]] * 5, names, colouring, pixels=pixels)
+    feet = [frame[-_FOOT:].min(axis=2) for frame in frames(tmp_path / "film.png")[0]]
+    for foot in feet:
+        assert (foot[3:, :3] == 255).all()
+        assert (foot[3:, -3:] == 255).all()
+        assert (foot[3:24, -24:-3] < 100).any()  # the number
+    first, other, third, none, short = (foot[3:24, :-32] for foot in feet)
+    gap = (feet[2][3:24, -40:] == 255).all(axis=0)
+    assert gap[:20].any()
+    assert (third[:, pixels // 2 :] < 100).any()
+    assert np.array_equal(first, other)  # alike at both ends
+    assert (none == 255).all()
+    assert (short < 100).any()
+
+
+def test_what_is_blank_is_told_from_what_is_zero(tmp_path: Path) -> None:
+    picture = np.full((9, 9), np.nan)
+    picture[2:7, 2:7] = 0.0
+    for colouring, lined in ((about_zero("effect"), True), (Colouring("numbers"), False)):
+        write_film(tmp_path / "film.png", [picture] * 2, ["one", "two"], colouring, pixels=99)
+        frame = frames(tmp_path / "film.png")[0][0]
+        ring = np.concatenate([frame[21, 22:77], frame[77, 22:77], frame[22:77, 21], frame[22:77, 77]])
+        assert (ring == (187 if lined else 255)).all()
+        assert (frame[:21, :99] == 255).all()
+        assert (frame[22:77, 22:77] == frame[50, 50]).all()
 
 
 def test_wrong_input_is_named(tmp_path: Path) -> None:

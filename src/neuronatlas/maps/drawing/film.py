@@ -28,6 +28,9 @@ KINDS = (".gif", ".mp4", ".png")
 _SHADES = 240
 """Colours of the scale; the other sixteen of a palette are greys from white to black, for letters and blank pixels."""
 _WHITE, _BLACK = _SHADES, 255
+_LINE = _WHITE + 4
+"""The grey of the line around what is blank."""
+_MARGIN = 4
 _FOOT = 58
 """Height in pixels of what stands below the map."""
 
@@ -43,7 +46,8 @@ def write_film(
 ) -> None:
     """Write one frame for each picture, all of one shape, ``rate`` frames a second; the kind is the ending of the path.
 
-    ``names`` says what each frame shows. The map is at least ``pixels`` wide: cells of a small one become squares of
+    ``names`` says what each frame shows; long ones are shortened in the middle. On a scale about 0 a thin grey line runs
+    around what is blank, since that and what is near 0 are both white. The map is at least ``pixels`` wide: cells of a small one become squares of
     several. ``pictures`` may be a generator: a GIF or PNG is coloured frame by frame, one byte a pixel. Pillow keeps
     the time of a GIF in hundredths of a second. Raises `WrongInput` for another ending, for MP4 without ffmpeg, for no
     pictures, or for more or fewer than there are names.
@@ -106,6 +110,8 @@ def _frames(
         shape = picture.shape
         times = -(-pixels // picture.shape[1])
         map_ = np.repeat(np.repeat(colour_indices(picture, colouring), times, axis=0), times, axis=1)
+        if colouring.low == -colouring.high:
+            map_ = _lined(map_)
         map_ = np.pad(map_, [(0, map_.shape[0] % 2), (0, map_.shape[1] % 2)], constant_values=_WHITE)  # MP4 wants even
         foot = _scale(colouring, map_.shape[1]) if foot is None else foot
         frame = Image.fromarray(np.concatenate([map_, _told(foot, names[number - 1], number, len(names))]))
@@ -123,19 +129,40 @@ def _palette(colouring: Colouring) -> list[int]:
     return [int(level) for level in np.concatenate([scale, np.repeat(greys[:, None], 3, axis=1)]).ravel()]
 
 
+def _lined(map_: UInt8[np.ndarray, "rows columns"]) -> UInt8[np.ndarray, "rows columns"]:
+    """The map with every blank pixel grey that has one beside it, above or below which is not."""
+    blank = map_ == _WHITE
+    wide = np.pad(blank, 1, mode="edge")
+    inner = wide[:-2, 1:-1] & wide[2:, 1:-1] & wide[1:-1, :-2] & wide[1:-1, 2:]
+    return np.where(blank & ~inner, np.uint8(_LINE), map_)
+
+
 def _letters(
-    paper: UInt8[np.ndarray, "height width"], text: str, place: tuple[float, float], *, anchor: str = "mm"
+    paper: UInt8[np.ndarray, "height width"],
+    text: str,
+    place: tuple[float, float],
+    *,
+    anchor: str = "mm",
+    room: float | None = None,
 ) -> UInt8[np.ndarray, "height width"]:
-    """The paper with one line of text on it, as small as it must be to fit the width."""
+    """The paper with one line of text on it, as small as it must be to fit the room, down to 9 pixels, then shortened.
+
+    ``room``: its width in pixels, that of the paper but for margins unless given.
+    """
     from PIL import Image, ImageDraw, ImageFont
 
     size = 13
+    room = paper.shape[1] - 2 * _MARGIN if room is None else room
     ink = Image.new("L", (paper.shape[1], paper.shape[0]))
     pen = ImageDraw.Draw(ink)
     font = ImageFont.load_default(size)
-    while size > 7 and pen.textlength(text, font=font) > paper.shape[1] - 8:
+    while size > 9 and pen.textlength(text, font=font) > room:
         size -= 1
         font = ImageFont.load_default(size)
+    whole, kept = text, len(text)
+    while kept > 1 and pen.textlength(text, font=font) > room:
+        kept -= 1
+        text = f"{whole[: kept - kept // 2]}…{whole[len(whole) - kept // 2 :]}"
     pen.text(place, text, fill=255, font=font, anchor=anchor)
     shade = _WHITE + (np.asarray(ink) / 255 * (_BLACK - _WHITE)).round().astype(np.uint8)
     return np.where(shade > _WHITE, shade, paper)
@@ -153,11 +180,16 @@ def _scale(colouring: Colouring, width: int) -> UInt8[np.ndarray, "foot width"]:
 
 
 def _told(foot: UInt8[np.ndarray, "foot width"], name: str, number: int, total: int) -> UInt8[np.ndarray, "foot width"]:
-    """The foot with the name of the frame and a bar that grows."""
+    """The foot with the name of the frame, its number on the right, and a bar that grows."""
+    from PIL import ImageFont
+
     paper = foot.copy()
     paper[:3, : round(paper.shape[1] * number / total)] = _BLACK - 6
     line = " ".join(name.split())
-    return _letters(paper, f"{line}   {number}/{total}", (paper.shape[1] / 2, 13))
+    counted = f"{number}/{total}"
+    paper = _letters(paper, counted, (paper.shape[1] - _MARGIN, 13), anchor="rm")
+    taken = ImageFont.load_default(13).getlength(f"{total}/{total}  ")
+    return _letters(paper, line, (_MARGIN, 13), anchor="lm", room=paper.shape[1] - 2 * _MARGIN - taken)
 
 
 def _ffmpeg() -> str | None:
