@@ -13,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+import neuronatlas as na
 from neuronatlas import stimuli, zoo
 from neuronatlas.atlas import Atlas
 from neuronatlas.building import _stretched, choose_layers, estimate, perform, prepare
@@ -201,3 +203,14 @@ def test_a_time_is_stretched_to_more_steps_and_never_below_nothing() -> None:
     busy = [_stretched({2: few, 6: 1.2}, 64) for few in (1.2, 3.0, 50.0)]  # the two steps were held up
     assert min(busy) >= 64 * 0.1
     assert busy == sorted(busy)
+
+
+def test_an_atlas_of_a_network_that_sees_grey(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Conv2d(1, 6, 5), torch.nn.ReLU())
+    network = na.as_network(module, input_size=32, normalise=((0.5,), (0.5,)))
+    found = na.stimuli.vision_science()
+    some = na.stimuli.StimulusSet(found.items[:12])
+    atlas = na.build(network, some, tmp_path / "grey.atlas", units=1)
+    responses = na.record(network, some)
+    np.testing.assert_array_equal(atlas.responses().values, responses.values)

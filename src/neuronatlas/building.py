@@ -29,7 +29,7 @@ from neuronatlas.maps import ResponseMap, Responses
 from neuronatlas.networks.base import Network
 from neuronatlas.rendering import Recipe, Rendering, fit_canvas, recipe_of, render, tile_size
 from neuronatlas.rendering.workers import processors
-from neuronatlas.responses import pixels
+from neuronatlas.responses import in_colours_of, pixels
 from neuronatlas.stimuli import StimulusSet
 from neuronatlas.units import Unit
 from neuronatlas.view.page import write_page
@@ -161,7 +161,9 @@ def estimate(job: Job, *, timed: int = 12) -> Estimate:
     size = len(job.stimuli) * sum(entry.units for entry in job.manifest.layers) * 4
     names = [entry.name for entry in job.manifest.layers]
     shown = pixels(job.network, job.stimuli.items[:16])
-    seconds = _timed(lambda: job.network.respond(shown, names)) / len(shown) * len(job.stimuli)
+    seconds = (
+        _timed(lambda: job.network.respond(in_colours_of(job.network, shown), names)) / len(shown) * len(job.stimuli)
+    )
     counts = dict.fromkeys(range(len(names)), 0)
     for shard in job.plan.of("renderings"):
         counts[shard.layer] += len(shard.units)
@@ -229,7 +231,7 @@ def _responses(job: Job, atlas: Atlas, shard: Shard) -> tuple[dict[str, np.ndarr
     values, small = [], []
     for start in range(shard.start, shard.stop, 32):
         shown = pixels(job.network, job.stimuli.items[start : min(start + 32, shard.stop)])
-        found = job.network.respond(shown, names)
+        found = job.network.respond(in_colours_of(job.network, shown), names)
         values.append(np.concatenate([found[name] for name in names], axis=1))
         small += [centre_crop_resize(picture, THUMBNAIL) for picture in shown]
     return {"responses": np.concatenate(values), "thumbnails": np.stack(small)}, {}

@@ -67,8 +67,7 @@ def record(
         if isinstance(shown, np.ndarray):
             part = shown[start:stop]
         else:
-            part = pixels(network, shown.items[start:stop])
-            part = grey(part) if network.input.channels == 1 else part
+            part = in_colours_of(network, pixels(network, shown.items[start:stop]))
         found = network.respond(part, names, reduce=reduce)
         column = 0
         for name, count in zip(names, counts, strict=True):
@@ -109,6 +108,11 @@ def pixels(network: Network, stimuli: Iterable[Stimulus]) -> UInt8[np.ndarray, "
     top, left = (side - height) // 2, (side - width) // 2
     drawn = [item.draw(side)[top : top + height, left : left + width] for item in stimuli]
     return np.stack(drawn)
+
+
+def in_colours_of(network: Network, pictures: UInt8[np.ndarray, "n h w 3"]) -> UInt8[np.ndarray, "n h w c"]:
+    """RGB pictures as the network takes them: grey for one of a single channel."""
+    return grey(pictures) if network.input.channels == 1 else pictures
 
 
 def grey(pictures: UInt8[np.ndarray, "n h w 3"]) -> UInt8[np.ndarray, "n h w 1"]:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import os
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float64, Real
+from jaxtyping import Float64
 
 from neuronatlas.errors import UnknownName, WrongInput
 from neuronatlas.maps import drawing
 from neuronatlas.maps.drawing.colouring import Colouring, about_zero, levels
 from neuronatlas.maps.drawing.grid import Grid
-from neuronatlas.maps.fitting import Fitted
+from neuronatlas.maps.levels import Levels, Values
 from neuronatlas.maps.raster import METHODS, Raster
-from neuronatlas.maps.scale import DEVIATION, effect_sizes, mean_of_known, onto_deviations, onto_range
-from neuronatlas.maps.settings import MapSettings
+from neuronatlas.maps.scale import DEVIATION
 from neuronatlas.table import Responses
 from neuronatlas.units import Unit
 
@@ -27,60 +26,26 @@ if TYPE_CHECKING:
     import matplotlib.colors
     import matplotlib.figure
 
-Values = str | Sequence[str] | Responses | Real[np.ndarray, "..."]
 Picture = Float64[np.ndarray, "side side"]
 
 RASTERS = (*METHODS, "grid")
 WAYS = (*RASTERS, "points")
 _INCH_MM = 25.4
-_COLUMNS = 4096
 _DRAWN = "neuronatlas"
 """Begins the gid of what is drawn, which says how: outlines and names that follow go by it."""
 
 
 @dataclass(frozen=True, eq=False)
-class Pictures(MapSettings, ABC):
+class Pictures(Levels):
     """A fitted map that can be drawn.
 
-    ``values`` is everywhere the name of a fitted stimulus or of a class of them, or a list of such names; `Responses` of
-    the same units in any order; or an array of shape (units,) or (stimuli, units) in the order of `units`. Of several
-    stimuli the mean is drawn. ``method`` is
+    ``values`` is what `Levels` takes. ``method`` is
     "nearest" (each pixel shows its nearest unit), "linear" (the plane through the three units around it), "grid" (each
     unit a cell of the same size, near the units that it lies near) or, where Axes are drawn on, "points".
     """
 
     _rasters: dict[tuple[int, str], Raster] = field(default_factory=dict, init=False, repr=False)
     _grids: list[Grid] = field(default_factory=list, init=False, repr=False)
-
-    @property
-    @abstractmethod
-    def _fitted(self) -> Fitted:
-        """What was found out about the units."""
-
-    def normalise(self, values: Values) -> Float64[np.ndarray, " units"]:
-        """Each unit's response on the map's scale: from 0 (`low`) to 1 (`high`), clipped, or in standard deviations.
-
-        Over several stimuli their mean. NaN for constant units and where nothing is finite.
-        """
-        fitted, table = self._fitted, self._table(values)
-        found = np.empty(table.shape[1])
-        for start in range(0, table.shape[1], _COLUMNS):  # a large table is not copied
-            some = slice(start, start + _COLUMNS)
-            part, low, high = table[:, some].astype(np.float64), fitted.low[some], fitted.high[some]
-            if self.scale == DEVIATION:
-                half = (high - low) / 2
-                found[some] = mean_of_known(onto_deviations(part, low + half, half))
-            else:
-                found[some] = mean_of_known(onto_range(part, low, high))
-        return np.where(fitted.varies, found, np.nan)
-
-    def effects(self, first: Values, second: Values) -> Float64[np.ndarray, " units"]:
-        """Cohen's d of each unit between two sets of stimuli: above 0 where it responds more to the ``first``.
-
-        Infinite where neither set varies but the means differ; NaN for constant units, and for all where both sets
-        together are fewer than three stimuli. See `scale.effect_sizes`.
-        """
-        return np.where(self._fitted.varies, effect_sizes(self._table(first), self._table(second)), np.nan)
 
     def raster(self, values: Values, method: str = "nearest", resolution: int = 1000, *, mask: str = "hull") -> Picture:
         """The picture that `draw` shows, over -1..1 both ways; row 0 is the lowest y; NaN where blank.
@@ -320,53 +285,6 @@ class Pictures(MapSettings, ABC):
     @abstractmethod
     def _lattice(self, shape: str) -> Grid:
         """The cells of the units that are drawn."""
-
-    def _table(self, values: Any) -> Real[np.ndarray, "stimuli units"]:
-        """Values as one row a stimulus, in the order of the units."""
-        units = self._fitted.responses.units
-        if isinstance(values, str) or (
-            isinstance(values, Sequence) and len(values) and all(isinstance(name, str) for name in values)
-        ):
-            values = self._named([values] if isinstance(values, str) else values)
-        if isinstance(values, Responses):
-            if values.units == units:
-                values = values.values
-            else:
-                column = {unit: index for index, unit in enumerate(values.units)}
-                absent = [str(unit) for unit in units if unit not in column]
-                if absent:
-                    message = (
-                        f"values lack {len(absent)} of the {len(units)} units of the map, first {absent[0]!r}: "
-                        "record the same layers that the map was fitted to"
-                    )
-                    raise WrongInput(message)
-                values = values.values[:, [column[unit] for unit in units]]
-        try:
-            table = np.atleast_2d(np.asarray(values))
-            sound = table.ndim == 2 and table.shape[1] == len(units) and len(table) > 0 and table.dtype.kind in "fiub"
-        except ValueError:
-            sound = False
-        if not sound:
-            message = (
-                f"values ({type(values).__name__} of shape {np.shape(values) if isinstance(values, np.ndarray) else '?'}) "
-                f"must hold one number for each of the {len(units)} units of the map, or a row of them for each stimulus"
-            )
-            raise WrongInput(message)
-        return table
-
-    def _named(self, names: Sequence[str]) -> Real[np.ndarray, "stimuli units"]:
-        """The fitted responses to stimuli, or to all of a class, by their names; each once."""
-        responses = self._fitted.responses
-        rows: dict[int, None] = {}
-        for name in names:
-            if name in responses.stimuli:
-                rows[responses.stimuli.index(name)] = None
-                continue
-            of_class = [row for row, label in enumerate(responses.labels) if label == name != ""]
-            if not of_class:
-                responses.stimulus(name)  # raises
-            rows |= dict.fromkeys(of_class)
-        return responses.values[list(rows)]
 
 
 def _check_way(method: str, ways: Sequence[str]) -> None:

@@ -135,7 +135,9 @@ class TorchNetwork(Network):
                     )
                     raise WrongInput(message)
                 if len(output) != given:
-                    message = f"layer {name!r} gives {len(output)} rows for {given} pictures: it does not answer to each"
+                    message = (
+                        f"layer {name!r} gives {len(output)} rows for {given} pictures: it does not answer to each"
+                    )
                     raise WrongInput(message)
                 if units is not None and not cut:
                     output = output.index_select(axis, torch.tensor(units).to(output.device))

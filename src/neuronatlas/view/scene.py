@@ -96,7 +96,8 @@ def scene_of(atlas: Atlas) -> Scene:
             if made["status"][row]:
                 status[unit], reasons[unit] = made["status"][row], made["reason"][row]
                 continue
-            pictures[unit] = ScenePicture(tensors["images"][row], float(tensors["scores"][row]), tensors["curves"][row])
+            image = np.broadcast_to(tensors["images"][row], (*tensors["images"].shape[1:3], 3))  # grey ones too
+            pictures[unit] = ScenePicture(image, float(tensors["scores"][row]), tensors["curves"][row])
     names, labels = manifest.stimuli["names"], manifest.stimuli["labels"]
     return Scene(
         title=manifest.network["name"],
