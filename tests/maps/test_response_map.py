@@ -319,3 +319,49 @@ def test_importing_maps_loads_no_heavy_package() -> None:
     script = "import sys, neuronatlas.maps; print({'torch', 'matplotlib', 'scipy', 'openTSNE', 'sklearn'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def awkward(kind: str, rng: np.random.Generator) -> np.ndarray:
+    """Tables that break maps elsewhere: 24 units."""
+    values = rng.normal(size=(40, 24))
+    if kind == "two stimuli":
+        return values[:2]
+    if kind == "half constant":
+        values[:, ::2] = 3.0
+    if kind == "large mean, small spread":
+        return 1e4 + 1e-2 * values
+    if kind == "one outlier":
+        values[7] = 1e6
+    if kind == "one unit answers to one stimulus":
+        values[:, 0] = 0
+        values[3, 0] = 1
+    if kind == "holes":
+        values[rng.random(values.shape) < 0.3] = np.nan
+        values[rng.random(values.shape) < 0.1] = np.inf
+    return values
+
+
+@pytest.mark.parametrize("layout", ["tsne", "umap", "pacmap", "mds", "pca"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "two stimuli", "half constant", "large mean, small spread", "one outlier", "one unit answers to one stimulus",
+        "holes",
+    ],
+)  # fmt: skip
+def test_n1_to_n6_awkward_tables_give_whole_maps(make: Make, kind: str, layout: str, rng: np.random.Generator) -> None:
+    values = awkward(kind, rng).astype(np.float32)
+    fitted = ResponseMap(layout=layout).fit(make(values))
+    varying = [unit for unit in range(24) if not correlation.is_constant(values[:, unit])]
+    assert np.flatnonzero(np.isfinite(fitted.positions).all(axis=1)).tolist() == varying
+    assert np.nanmax(np.abs(fitted.positions)) <= 1
+    assert np.isfinite(list(fitted.quality.values())).all()
+    if kind == "half constant":
+        assert "12 of 24 units never vary and have no place (first: layer:0)" in fitted.notes
+    if kind == "holes":
+        assert any("are not finite" in note for note in fitted.notes)
+    for method in ("nearest", "linear", "grid"):
+        picture = fitted.raster(values[:1], method, 30)
+        assert np.isfinite(picture).any()
+        assert np.nanmin(picture) >= 0
+        assert np.nanmax(picture) <= 1
