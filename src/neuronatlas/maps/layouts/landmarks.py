@@ -19,7 +19,8 @@ from neuronatlas.maps.search import search
 
 FEWEST_LANDMARKS = 20_000
 MOST_LANDMARKS = 50_000
-REFINING_ITERATIONS = 60
+REFINING_ITERATIONS, COARSE_ITERATIONS = 60, 50
+"""So many of the former are counted on a grid of twice the usual width."""
 
 _UNITS_A_LANDMARK = 10
 _NEAREST = 5
@@ -47,7 +48,8 @@ def through_landmarks(
     places[others] = place(standardised[others], rows, places[chosen], k=_NEAREST, absolute=neighbours.absolute)
     places[np.isnan(places[:, 0])] = 0.0  # rows of zeros
     embedding = embed(places, Affinities(neighbours, perplexity, weights), seed)
-    move(embedding, REFINING_ITERATIONS)
+    move(embedding, COARSE_ITERATIONS, width=2.0)
+    move(embedding, REFINING_ITERATIONS - COARSE_ITERATIONS)
     return np.array(embedding, dtype=np.float64)
 
 
