@@ -73,14 +73,12 @@ def draw_map(
         told = partial(progress, "responses")
         chosen = choose_layers(found, layer or ["*"])
         responses = record(found, stimuli, layers=chosen, reduce=_reduction(reduce), progress=told)
-    shown = _chosen(responses, show)
-    others = _chosen(responses, against) if against else None
     fitted = settings.fit(responses)
     if circle:
         fitted = fitted.circle()
-    figure = _figure(fitted, shown, others, method=method, mask=mask, cmap=cmap)
+    figure = _figure(fitted, show or responses, against, method=method, mask=mask, cmap=cmap)
     out.parent.mkdir(parents=True, exist_ok=True)
-    save_figure(figure, out, width_mm=width if width is not None else 127.0 if others is None else 180.0)
+    save_figure(figure, out, width_mm=width if width is not None else 180.0 if against else 127.0)
     for note in fitted.notes:
         say(note)
     if not as_json:
@@ -111,26 +109,17 @@ def _check_drawing(method: str, mask: str, cmap: str | None, *, against: bool, w
         raise WrongInput(message)
 
 
-def _chosen(responses: Responses, names: list[str] | None) -> Responses:
-    """The responses to some stimuli, by their names or those of their classes; to all without."""
-    if not names:
-        return responses
-    rows: dict[int, None] = {}
-    for name in names:
-        same = [name] if name in responses.stimuli else []
-        rows |= dict.fromkeys(
-            row
-            for row, (stimulus, label) in enumerate(zip(responses.stimuli, responses.labels, strict=True))
-            if stimulus == name or (label == name and not same)
-        )
-    return responses.select(stimuli=list(rows))
-
-
 def _figure(
-    fitted: ResponseMap, shown: Responses, others: Responses | None, *, method: str, mask: str, cmap: str | None
+    fitted: ResponseMap,
+    shown: list[str] | Responses,
+    others: list[str] | None,
+    *,
+    method: str,
+    mask: str,
+    cmap: str | None,
 ) -> Figure:
     """One map, or two sets of stimuli and their difference."""
-    if others is not None:
+    if others:
         return fitted.compare(("shown", shown), ("against", others), method=method, mask=mask, cmap=cmap)[0]
     figure = fitted.draw(shown, method=method, mask=mask, cmap=cmap).get_figure(root=True)
     assert figure is not None
