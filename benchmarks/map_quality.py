@@ -21,6 +21,7 @@ import neuronatlas as na
 from neuronatlas import stimuli
 from neuronatlas.maps import standardise, trustworthiness
 from neuronatlas.maps.correlation import nearest_neighbours
+from neuronatlas.maps.drawing.grid import equal_area_grid
 from neuronatlas.maps.quality import continuity, neighbour_correlation, neighbour_recall, topography
 from neuronatlas.maps.scale import onto_range, usual_range
 from neuronatlas.maps.stability import disparity, overlap
@@ -36,6 +37,7 @@ HEAD = (
     "Moran",
     "null",
     "p",
+    "on grid",
     "disp.",
     "overlap",
     "warm d.",
@@ -167,6 +169,7 @@ def scores(row: Row, fit: na.Responses, held_out: na.Responses) -> list[float]:
         found.moran,
         found.null_mean,
         found.p,
+        topography(equal_area_grid(positions).positions, levels, permutations=1).moran,
         disparity(one, two),
         overlap(one, two, k=K),
         disparity(one, again) if row.warm else np.nan,
