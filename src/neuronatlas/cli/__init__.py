@@ -16,7 +16,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neuronatlas.cli.map import draw_map
-from neuronatlas.cli.shared import IMAGES, JSON, NETWORK, PRESET, SEED, fail, load, load_stimuli, print_json, say
+from neuronatlas.cli.shared import (
+    CHANNEL_ORDER,
+    DEVICE,
+    IMAGES,
+    INPUT_SIZE,
+    JSON,
+    NETWORK,
+    NORMALISE,
+    PRESET,
+    SEED,
+    fail,
+    load,
+    load_stimuli,
+    print_json,
+    say,
+)
 from neuronatlas.errors import AtlasDamaged, NeuronAtlasError
 from neuronatlas.progress import reporter
 
@@ -74,9 +89,15 @@ def demo(
 
 
 @app.command()
-def layers(network: Annotated[str, NETWORK], as_json: Annotated[bool, JSON] = False) -> None:
+def layers(
+    network: Annotated[str, NETWORK],
+    normalise: Annotated[str | None, NORMALISE] = None,
+    input_size: Annotated[str | None, INPUT_SIZE] = None,
+    channel_order: Annotated[str, CHANNEL_ORDER] = "rgb",
+    as_json: Annotated[bool, JSON] = False,
+) -> None:
     """List the layers: kind, units, output shape and receptive field."""
-    found = load(network)
+    found = load(network, normalise, input_size, channel_order)
     fields = found.receptive_fields(list(found.layers))
     rows = [
         {
@@ -111,14 +132,17 @@ def render(
     steps: Annotated[int | None, typer.Option("--steps", help="Instead of the preset's own.")] = None,
     canvas: Annotated[int | None, typer.Option("--canvas", help="Pixels a side, instead of the layer's own.")] = None,
     restarts: Annotated[int | None, typer.Option("--restarts", help="Keep the best of so many.")] = None,
-    device: Annotated[str | None, typer.Option("--device", help="cpu, cuda or mps.")] = None,
+    normalise: Annotated[str | None, NORMALISE] = None,
+    input_size: Annotated[str | None, INPUT_SIZE] = None,
+    channel_order: Annotated[str, CHANNEL_ORDER] = "rgb",
+    device: Annotated[str | None, DEVICE] = None,
     seed: Annotated[int, SEED] = 0,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Make the feature visualization of some units, one PNG each, with its settings inside."""
     from neuronatlas.rendering import render as optimise
 
-    found = load(network, device)
+    found = load(network, normalise, input_size, channel_order, device)
     given = (("steps", steps), ("canvas", canvas), ("restarts", restarts))
     changes: dict[str, Any] = {name: value for name, value in given if value is not None}
     with reporter() as progress:
@@ -153,6 +177,9 @@ def build(
     units: Annotated[int | None, typer.Option("--units", help="At most so many a layer; default: all.")] = None,
     preset: Annotated[str, PRESET] = "fast",
     correlation: Annotated[str, typer.Option("--correlation", help="spearman or pearson.")] = "spearman",
+    normalise: Annotated[str | None, NORMALISE] = None,
+    input_size: Annotated[str | None, INPUT_SIZE] = None,
+    channel_order: Annotated[str, CHANNEL_ORDER] = "rgb",
     seed: Annotated[int, SEED] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would come to, and stop.")] = False,
     as_json: Annotated[bool, JSON] = False,
@@ -160,7 +187,8 @@ def build(
     """Build an atlas, or go on with one that was stopped."""
     from neuronatlas.building import perform, prepare
 
-    found, stimuli = load(network), load_stimuli(images)
+    found = load(network, normalise, input_size, channel_order)
+    stimuli = load_stimuli(images)
     job = prepare(found, stimuli, layers=layer or ["*"], units=units, preset=preset, correlation=correlation, seed=seed)
     if dry_run:
         _dry_run(job, as_json=as_json)

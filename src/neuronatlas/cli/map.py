@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neuronatlas.cli.shared import IMAGES, JSON, NETWORK, SEED, load, load_stimuli, print_json, say
+from neuronatlas.cli.shared import (
+    CHANNEL_ORDER,
+    IMAGES,
+    INPUT_SIZE,
+    JSON,
+    NETWORK,
+    NORMALISE,
+    SEED,
+    load,
+    load_stimuli,
+    print_json,
+    say,
+)
 from neuronatlas.errors import UnknownName, WrongInput
 from neuronatlas.progress import reporter
 
@@ -44,6 +56,9 @@ def draw_map(
         float | None,
         typer.Option("--width", help="Millimetres; default: 127, and 180 with --against.", show_default=False),
     ] = None,
+    normalise: Annotated[str | None, NORMALISE] = None,
+    input_size: Annotated[str | None, INPUT_SIZE] = None,
+    channel_order: Annotated[str, CHANNEL_ORDER] = "rgb",
     seed: Annotated[int, SEED] = 0,
     quick: Annotated[bool, typer.Option("--quick", help="With --json: leave out what needs more maps.")] = False,
     as_json: Annotated[bool, JSON] = False,
@@ -64,7 +79,8 @@ def draw_map(
     if quick and not as_json:
         message = "--quick leaves something out of --json: give both, or neither"
         raise WrongInput(message)
-    found, stimuli = load(network), load_stimuli(images)
+    found = load(network, normalise, input_size, channel_order)
+    stimuli = load_stimuli(images)
     known = {item.name for item in stimuli} | {item.label for item in stimuli if item.label}
     for name in [*(show or []), *(against or [])]:
         if name not in known:

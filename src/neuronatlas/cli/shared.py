@@ -9,22 +9,68 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from neuronatlas.errors import WrongInput
+
 if TYPE_CHECKING:
     from neuronatlas.networks import Network
+    from neuronatlas.networks.preprocessing import Normalisation
     from neuronatlas.stimuli import StimulusSet
 
-NETWORK = typer.Argument(help="A network of the zoo, such as efficientnet-lite0.", show_default=False)
+NETWORK = typer.Argument(
+    help="A network of the zoo (efficientnet-lite0), a file (model.onnx, model.keras, a SavedModel's folder), "
+    "timm:NAME, torchvision:NAME, WEIGHTS@FACTORY or file.py:function.",
+    show_default=False,
+)
+DEVICE = typer.Option("--device", help="cpu, cuda or mps.")
+INPUT_SIZE = typer.Option("--input-size", help="Pixels, one number or HEIGHTxWIDTH; default: the network's own.")
+NORMALISE = typer.Option(
+    "--normalise",
+    help="0..1, -1..1, 0..255, imagenet, caffe, or MEAN/STD for pictures in 0..1, as 0.5,0.5,0.5/0.2,0.2,0.2.",
+)
+CHANNEL_ORDER = typer.Option("--channel-order", help="rgb or bgr.")
 JSON = typer.Option("--json", help="Print the result as JSON.")
 IMAGES = typer.Option("--images", help="A folder of pictures; a sub-folder is a class.")
 PRESET = typer.Option("--preset", help='"fast", "best" for the finest, or "lucid" for its published defaults.')
 SEED = typer.Option("--seed", help="Decides every random choice.")
 
 
-def load(name: str, device: str | None = None) -> Network:
-    """The network of this name."""
+def load(
+    name: str, normalise: str | None, input_size: str | None, channel_order: str, device: str | None = None
+) -> Network:
+    """The network that this word stands for; what is to be known of it is said."""
     from neuronatlas import zoo
 
-    return zoo.load(name, device=device)
+    network = zoo.load(
+        name,
+        input_size=None if input_size is None else _size(input_size),
+        normalise=None if normalise is None else _normalisation(normalise),
+        channel_order=channel_order,
+        device=device,
+    )
+    for note in network.notes:
+        say(note)
+    return network
+
+
+def _size(text: str) -> tuple[int, int]:
+    """Height and width from one number, or from HEIGHTxWIDTH."""
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isdecimal() for side in sides):
+        message = f"--input-size {text!r} must be pixels, one number or HEIGHTxWIDTH"
+        raise WrongInput(message)
+    return int(sides[0]), int(sides[-1])
+
+
+def _normalisation(text: str) -> Normalisation:
+    """A name, or a mean and a std."""
+    if "/" not in text:
+        return text
+    try:
+        mean, std = ([float(value) for value in part.split(",")] for part in text.split("/"))
+    except ValueError as error:
+        message = f"--normalise {text!r} must be a name or MEAN/STD, numbers with commas between, one a colour channel"
+        raise WrongInput(message) from error
+    return mean, std
 
 
 def load_stimuli(images: Path) -> StimulusSet:

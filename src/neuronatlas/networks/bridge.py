@@ -1,0 +1,215 @@
+"""Networks of other frameworks: whatever has a vector-Jacobian product looks like torch.
+
+An adapter writes a `ForeignFunction`: what places there are, their values, and their linearisation. Here stands, once,
+what all of them share: the layout of axes, types, the gradient, the choice of units, silent rectifiers.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from neuronatlas.errors import NeuronAtlasError, WrongInput
+from neuronatlas.networks.base import Capture, InputSpec, Layer, Network, awake
+
+Pullback = Callable[[list[Tensor]], Tensor]
+"""From one cotangent a place, of its shape, to the gradient with respect to the pictures."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A tensor that a foreign network computes on its way.
+
+    ``shape`` is for one picture, without the batch axis, in the framework's own order of axes; ``channels_last`` tells
+    that order for a map. ``rectifies`` names the place whose values this one rectifies (ReLU), if it is a place.
+    ``reason`` says why it cannot be used, and is empty for a place that can.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    channels_last: bool = True
+    rectifies: str = ""
+    reason: str = ""
+
+
+class ForeignFunction(ABC):
+    """A network of another framework: what an adapter has to say of it.
+
+    Pictures are float32, contiguous, on the processor, already normalised: (n, h, w, c) where ``channels_last``, else
+    (n, c, h, w). Values come back as torch tensors of the same kind, in the framework's own order of axes.
+    """
+
+    channels_last: bool = True
+    why_no_gradient: str = ""
+    """Why pictures cannot be optimised on it; empty where they can."""
+
+    @abstractmethod
+    def places(self, pictures: Tensor) -> list[Place]:
+        """Every place that a forward pass of these pictures (one, of the input's size) reaches, in that order."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """The sha256 of every weight with its name, type and shape."""
+
+    @abstractmethod
+    def values(self, names: tuple[str, ...], pictures: Tensor) -> list[Tensor]:
+        """The values of the places, in the order of ``names``, without a gradient; no weight is changed."""
+
+    @abstractmethod
+    def linearise(self, names: tuple[str, ...], pictures: Tensor) -> tuple[list[Tensor], Pullback]:
+        """The same values, and the way back from them to the pictures."""
+
+
+class BridgedNetwork(Network):
+    """A `ForeignFunction` behind the `Network` interface. One thread at a time: others wait."""
+
+    def __init__(
+        self,
+        function: ForeignFunction,
+        *,
+        input: InputSpec,  # noqa: A002 - the field's own word
+        name: str = "network",
+        labels: tuple[str, ...] = (),
+    ) -> None:
+        self.function = function
+        self.input = input
+        self.name = name
+        self.labels = labels
+        self._lock = threading.RLock()
+        self._open = False
+        self._fields: dict[str, int] = {}
+
+    @cached_property
+    def _places(self) -> dict[str, Place]:
+        with self._lock:
+            found = self.function.places(self._given(self.blank()))
+        if not any(not place.reason for place in found):
+            message = f"network {self.name!r} has no layer: nothing in it gives a tensor of shape (batch, units, ...)"
+            raise WrongInput(message)
+        return {place.name: place for place in found}
+
+    @cached_property
+    def layers(self) -> Mapping[str, Layer]:
+        """Every layer by name, in the order of the forward pass."""
+        usable = [place for place in self._places.values() if not place.reason]
+        return {place.name: _layer(place) for place in usable}
+
+    @property
+    def unusable(self) -> Mapping[str, str]:
+        """Places that have no units, with the reason."""
+        return {place.name: place.reason for place in self._places.values() if place.reason}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The sha256 of every weight with its name, type and shape."""
+        return self.function.fingerprint()
+
+    def receptive_fields(self, layers: Iterable[str]) -> dict[str, int]:
+        """See `Network.receptive_fields`."""
+        return self._known_fields(layers, self._fields)
+
+    @contextmanager
+    def capture(
+        self, layers: Iterable[str], *, wake: bool = False, units: Sequence[int] | None = None
+    ) -> Iterator[Capture]:
+        """See `Network.capture`. One at a time: inside the block the same network is not to be used otherwise."""
+        names = tuple(self.layer(name).name for name in layers)
+        places = [self._places[name] for name in names]
+        woken = [place for place in places if wake and place.rectifies in self._places]
+        asked = tuple(dict.fromkeys([*names, *(place.rectifies for place in woken)]))
+
+        def run(images: Tensor) -> dict[str, Tensor]:
+            if not asked:
+                return {}
+            outputs = dict(zip(asked, self._outputs(asked, images), strict=True))
+            for place in woken:
+                outputs[place.name] = awake(outputs[place.name], outputs[place.rectifies])
+            chosen = {name: outputs[name] for name in names}
+            if units is None:
+                return chosen
+            index = torch.tensor(units, dtype=torch.long)
+            return {name: value.index_select(self.layer(name).unit_axis + 1, index) for name, value in chosen.items()}
+
+        with self._lock:
+            if self._open:
+                message = f"network {self.name!r} is used inside a capture of itself: leave that block first"
+                raise NeuronAtlasError(message)
+            self._open = True
+            try:
+                yield run
+            finally:
+                self._open = False
+
+    def _outputs(self, names: tuple[str, ...], images: Tensor) -> list[Tensor]:
+        """The outputs in this package's order of axes, checked; with a gradient where one is wanted."""
+        given = self._given(images)
+        if torch.is_grad_enabled() and given.requires_grad:
+            if self.function.why_no_gradient:
+                message = (
+                    f"network {self.name!r} gives responses and maps, but no pictures: {self.function.why_no_gradient}"
+                )
+                raise WrongInput(message)
+            values = _Foreign.apply(given, self.function, names)
+        else:
+            values = self.function.values(names, given.detach())
+        return [self._ours(name, value, len(images)) for name, value in zip(names, values, strict=True)]
+
+    def _given(self, images: Tensor) -> Tensor:
+        """Pictures as the function wants them."""
+        wanted = self.input.normalise(images).float()
+        return (wanted.permute(0, 2, 3, 1) if self.function.channels_last else wanted).contiguous()
+
+    def _ours(self, name: str, value: Tensor, pictures: int) -> Tensor:
+        layer = _layer(self._places[name])
+        ours = value.float()
+        if ours.ndim == 4 and self._places[name].channels_last:
+            ours = ours.permute(0, 3, 1, 2)
+        axis = layer.unit_axis + 1
+        if ours.ndim != len(layer.shape) + 1 or ours.shape[axis] != layer.units or len(ours) != pictures:
+            message = (
+                f"layer {name!r} gives {tuple(value.shape)} for {pictures} pictures of this size, and "
+                f"{self._places[name].shape} for one of input_size: its units would not be the same"
+            )
+            raise WrongInput(message)
+        return ours
+
+
+class _Foreign(torch.autograd.Function):
+    """The outputs of a foreign function, whose gradient is its own pullback."""
+
+    @staticmethod
+    def forward(ctx: Any, pictures: Tensor, function: ForeignFunction, names: tuple[str, ...]) -> tuple[Tensor, ...]:
+        """The values; the pullback is kept until the gradient is asked for."""
+        values, ctx.pullback = function.linearise(names, pictures.detach())
+        return tuple(values)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[misc]
+    def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor, None, None]:
+        """The gradient with respect to the pictures; nothing for the other arguments."""
+        return ctx.pullback([each.contiguous() for each in cotangents]), None, None
+
+
+def unit_shape(shape: Sequence[int | None], *, floating: bool) -> str:
+    """Why a tensor of this shape, batch axis included, has no units; empty where it has."""
+    if len(shape) in (2, 3, 4) and floating and all(side for side in shape[1:]):
+        return ""
+    return f"its output has shape {tuple(shape)}{'' if floating else ', no floating point'}, not (batch, units, ...)"
+
+
+def _layer(place: Place) -> Layer:
+    """The place with its axes in this package's order."""
+    shape = place.shape
+    if len(shape) == 3 and place.channels_last:
+        shape = (shape[2], shape[0], shape[1])
+    return Layer(place.name, place.kind, shape[1 if len(shape) == 2 else 0], shape)
