@@ -2,22 +2,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.maps.conftest import table
+from tests.maps.elsewhere import ENVIRONMENTS, fingerprint_of
 
 from neuronatlas.errors import WrongInput
 from neuronatlas.maps import LAYOUTS, Neighbours, ResponseMap, Responses, nearest_neighbours, standardise
 from neuronatlas.maps.layouts import canonical_order, embedding, into_square, neighbours_needed, pca, usable_perplexity
-
-FINGERPRINT = """
-from tests.maps import test_layout
-print(test_layout.fingerprint())
-"""
 
 
 def noisy() -> Responses:
@@ -44,26 +37,10 @@ def neighbours_and_rows(values: np.ndarray) -> tuple[np.ndarray, Neighbours]:
     return rows, nearest_neighbours(rows, 90)
 
 
-@pytest.mark.parametrize(
-    "environment",
-    [
-        {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-        {"OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"},
-        {"OPENBLAS_NUM_THREADS": "1", "OPENBLAS_CORETYPE": "Prescott"},
-    ],
-    ids=["one thread", "two threads", "products without fused sums"],
-)
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_the_map_is_the_same_bytes_however_sums_are_made(environment: dict[str, str]) -> None:
     """The plain products differ between these: what is checked is that rounding hides it."""
-    done = subprocess.run(
-        [sys.executable, "-c", FINGERPRINT],
-        env=os.environ | environment,
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.split() == [fingerprint()]
+    assert fingerprint_of("test_layout", environment) == fingerprint()
 
 
 def test_tsne_is_the_same_bytes_with_two_threads(varying: Responses, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,21 +1,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.maps.elsewhere import ENVIRONMENTS, fingerprint_of
 from tests.reference import correlation as reference
 
 from neuronatlas.maps import cells, correlation, search, standardise
-
-FINGERPRINT = """
-from tests.maps import test_search
-print(test_search.fingerprint())
-"""
 
 
 def grouped(units: int, stimuli: int, groups: int = 12) -> np.ndarray:
@@ -57,25 +49,9 @@ def fingerprint() -> str:
     return total.hexdigest()
 
 
-@pytest.mark.parametrize(
-    "environment",
-    [
-        {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-        {"OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"},
-        {"OPENBLAS_NUM_THREADS": "1", "OPENBLAS_CORETYPE": "Prescott"},
-    ],
-    ids=["one thread", "two threads", "products without fused sums"],
-)
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_what_is_found_is_the_same_bytes_however_sums_are_made(environment: dict[str, str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", FINGERPRINT],
-        env=os.environ | environment,
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.split() == [fingerprint()]
+    assert fingerprint_of("test_search", environment) == fingerprint()
 
 
 @pytest.mark.usefixtures("small_cells")

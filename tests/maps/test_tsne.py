@@ -1,13 +1,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.maps.elsewhere import THREADS, fingerprint_of
 
 from neuronatlas.errors import WrongInput
 from neuronatlas.maps import Neighbours, nearest_neighbours, neighbour_recall, standardise
@@ -15,11 +13,6 @@ from neuronatlas.maps.cells import cells_of
 from neuronatlas.maps.layouts import embedding, landmarks, neighbours_needed, procrustes, tsne
 
 tsne_module = sys.modules[tsne.__module__]
-
-FINGERPRINT = """
-from tests.maps import test_tsne
-print(test_tsne.fingerprint())
-"""
 
 
 def groups(units: int, count: int = 8) -> tuple[np.ndarray, Neighbours]:
@@ -52,21 +45,9 @@ def fingerprint() -> str:
     return total.hexdigest()
 
 
-@pytest.mark.parametrize(
-    "environment",
-    [{"OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"}, {"OPENBLAS_NUM_THREADS": "1"}],
-    ids=["two threads", "one thread"],
-)
+@pytest.mark.parametrize("environment", THREADS)
 def test_landmarks_and_warm_starts_are_the_same_bytes_whatever_the_threads(environment: dict[str, str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", FINGERPRINT],
-        env=os.environ | environment,
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.split() == [fingerprint()]
+    assert fingerprint_of("test_tsne", environment) == fingerprint()
 
 
 def test_landmarks_keep_about_as_many_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,14 +58,40 @@ def test_normalisation_is_per_channel() -> None:
 
 
 def test_as_network_asks_for_what_it_needs() -> None:
-    with pytest.raises(WrongInput, match="normalise is missing: give"):
+    with pytest.raises(WrongInput, match="normalise is missing"):
         as_network(models.plain())
-    with pytest.raises(WrongInput, match=r"a torch\.nn\.Module is expected"):
+    with pytest.raises(WrongInput, match=r"model is a builtins\.str; a model of torch"):
         as_network("resnet50", normalise=models.PLAIN)
     with pytest.raises(WrongInput, match="must be a mean and a positive std"):
         as_network(models.plain(), normalise=((0.0, 0.0, 0.0), (1.0, 0.0, 1.0)))
     with pytest.raises(WrongInput, match="must be a mean and a positive std"):
         as_network(models.plain(), normalise=((0.0, 0.0), (1.0, 1.0, 1.0)))
+    with pytest.raises(UnknownName, match="no normalise 'imagnet': did you mean 'imagenet'"):
+        as_network(models.plain(), normalise="imagnet")
+    with pytest.raises(UnknownName, match="no channel_order 'gbr'"):
+        as_network(models.plain(), normalise="0..1", channel_order="gbr")
+    with pytest.raises(WrongInput, match="labels is the text 'cat'"):
+        as_network(models.plain(), normalise="0..1", labels="cat")
+    with pytest.raises(WrongInput, match="must be pixels, one number or"):
+        as_network(models.plain(), normalise="0..1", input_size=0)
+
+
+def test_preprocessing_by_name_is_what_its_source_says() -> None:
+    """Held against the arithmetic of each source, colour by colour."""
+    picture = torch.tensor([0.2, 0.5, 0.9]).view(1, 3, 1, 1)
+    red, green, blue = 0.2 * 255, 0.5 * 255, 0.9 * 255
+    wanted = {
+        "0..1": [0.2, 0.5, 0.9],
+        "-1..1": [red / 127.5 - 1, green / 127.5 - 1, blue / 127.5 - 1],
+        "0..255": [red, green, blue],
+        "imagenet": [(0.2 - 0.485) / 0.229, (0.5 - 0.456) / 0.224, (0.9 - 0.406) / 0.225],
+        "caffe": [red - 123.68, green - 116.779, blue - 103.939],
+    }
+    for name, values in wanted.items():
+        for order in ("rgb", "bgr"):
+            spec = as_network(models.plain(), normalise=name, channel_order=order).input
+            seen = spec.normalise(picture).flatten().tolist()
+            assert seen == pytest.approx(values if order == "rgb" else values[::-1], abs=1e-4)
 
 
 def test_as_network_keeps_a_network_and_takes_either_form_of_size() -> None:

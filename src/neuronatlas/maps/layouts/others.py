@@ -10,10 +10,11 @@ from __future__ import annotations
 import importlib
 import logging
 import math
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from jaxtyping import Float, Float32, Float64
@@ -103,14 +104,25 @@ def _rows(
 
 
 def _package(name: str) -> Any:
-    """The package of that name, or `WrongInput` with the way to install it."""
+    """The package of that name, or `WrongInput` with the way to install it.
+
+    UMAP's variant for Keras is hidden while UMAP loads: it would load TensorFlow and torchvision, which takes ten seconds
+    where they are installed and fails where one of them is broken.
+    """
+    hidden = f"{name}.parametric_umap"
+    fresh = hidden not in sys.modules
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            if fresh:
+                cast("dict[str, object]", sys.modules)[hidden] = None
             return importlib.import_module(name)
     except ImportError as error:
         message = f'layout {name!r} needs a package that is not here ({error}): pip install "neuronatlas[layouts]"'
         raise WrongInput(message) from error
+    finally:
+        if fresh:
+            sys.modules.pop(hidden, None)
 
 
 @contextmanager
