@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from neuronatlas.cli.export import export
 from neuronatlas.cli.map import draw_map
 from neuronatlas.cli.shared import (
     CHANNEL_ORDER,
@@ -166,6 +167,7 @@ def render(
 
 
 app.command("map")(draw_map)
+app.command()(export)
 
 
 @app.command()
