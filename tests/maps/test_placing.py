@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial import procrustes as scipy_procrustes
 
 from neuronatlas.errors import WrongInput
-from neuronatlas.maps import standardise
+from neuronatlas.maps import Neighbours, standardise
 from neuronatlas.maps.layouts import place, placing, procrustes
 from neuronatlas.maps.layouts.placing import weighted_median
 
@@ -141,3 +141,41 @@ def test_procrustes_of_next_to_nothing_shifts_or_does_nothing() -> None:
     assert procrustes(np.ones((2, 2)), one).tolist() == [[2, 2.5], [2, 2.5]]
     with pytest.raises(WrongInput, match=r"positions of shape \(2, 2\) and onto of shape \(3, 2\)"):
         procrustes(one, np.zeros((3, 2)))
+
+
+def slowly_among_neighbours(places: np.ndarray, near: Neighbours) -> np.ndarray:
+    """Round by round, unit by unit: the median of those of its neighbours that have a place; at last the middle of all."""
+    whole = [None if np.isnan(place).any() else place for place in places]
+    while any(place is None for place in whole):
+        before = list(whole)
+        for unit, neighbours in enumerate(near.indices):
+            known = [(other, level) for other, level in zip(neighbours, near.correlations[unit], strict=True)]
+            known = [
+                (before[other], max(level, 1e-6)) for other, level in known if other >= 0 and before[other] is not None
+            ]
+            if before[unit] is None and known:
+                spots, weights = np.stack([spot for spot, _ in known]), np.array([weight for _, weight in known])
+                whole[unit] = np.array([slow_median(spots[:, axis], weights) for axis in range(2)])
+        if all(one is other for one, other in zip(whole, before, strict=True)):
+            middle = np.mean([place for place in whole if place is not None], axis=0)
+            whole = [middle if place is None else place for place in whole]
+    return np.stack(whole)
+
+
+def test_units_without_a_place_come_to_stand_among_their_neighbours(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """40 units in a chain of neighbours, three at its start known; two units know nobody but each other."""
+    indices = np.array([[unit - 1, unit - 2, unit + 1] for unit in range(40)], dtype=np.int32)
+    indices[0] = [-1, -1, 1]
+    indices[39] = [38, 37, -1]
+    indices[38] = [37, 36, 39]
+    indices = np.concatenate([indices, np.array([[41, -1, -1], [40, -1, -1]], dtype=np.int32)])
+    near = Neighbours(indices, rng.uniform(-0.2, 1.0, size=indices.shape), 1.0, absolute=False)
+    places = np.full((42, 2), np.nan)
+    places[:3] = rng.normal(size=(3, 2))
+    monkeypatch.setattr(placing, "_BLOCK", 7)
+    found = placing.among_neighbours(places, near)
+    np.testing.assert_allclose(found, slowly_among_neighbours(places, near), atol=1e-12)
+    assert np.array_equal(found[:3], places[:3])
+    assert np.array_equal(found[40], found[41])

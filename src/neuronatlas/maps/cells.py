@@ -30,10 +30,10 @@ class Cells:
     starts: Int64[np.ndarray, " bounds"]
 
 
-def cells_of(rows: Float[np.ndarray, "units stimuli"], *, absolute: bool = False) -> Cells:
-    """The rows in cells of about 128 units, at most 2,048 cells; with ``absolute``, opposite rows are alike."""
+def cells_of(rows: Float[np.ndarray, "units stimuli"], *, absolute: bool = False, most: int = _MOST_CELLS) -> Cells:
+    """The rows in cells of about 128 units, at most ``most`` cells; with ``absolute``, opposite rows are alike."""
     units = len(rows)
-    count = max(1, min(units // _UNITS_A_CELL, _MOST_CELLS))
+    count = max(1, min(units // _UNITS_A_CELL, most))
     taught = coarse(rows[spread(units, _TAUGHT_A_CELL * count)])
     centres = taught[spread(len(taught), count)]
     for _ in range(_ROUNDS):

@@ -14,7 +14,7 @@ from neuronatlas.maps.correlation import Neighbours
 from neuronatlas.maps.layouts.components import pca
 from neuronatlas.maps.layouts.embedding import Affinities, embed, from_components, move
 from neuronatlas.maps.layouts.layout import neighbours_needed
-from neuronatlas.maps.layouts.placing import place
+from neuronatlas.maps.layouts.placing import among_neighbours
 from neuronatlas.maps.search import search
 
 FEWEST_LANDMARKS = 20_000
@@ -23,7 +23,7 @@ REFINING_ITERATIONS, COARSE_ITERATIONS = 60, 50
 """So many of the former are counted on a grid of twice the usual width."""
 
 _UNITS_A_LANDMARK = 10
-_NEAREST = 5
+_CELLS = 256
 
 
 def through_landmarks(
@@ -34,7 +34,7 @@ def through_landmarks(
     perplexity: float,
     weights: Float[np.ndarray, " units"] | None = None,
 ) -> Float64[np.ndarray, "units 2"]:
-    """Places for many units: of landmarks by t-SNE, of the rest at their nearest landmarks, then of all by moving."""
+    """Places for many units: of landmarks by t-SNE, of the rest among their neighbours, then of all by moving."""
     units = len(standardised)
     count = min(max(units // _UNITS_A_LANDMARK, FEWEST_LANDMARKS), MOST_LANDMARKS, units)
     chosen = landmarks(standardised, count, weights, absolute=neighbours.absolute)
@@ -44,10 +44,7 @@ def through_landmarks(
     affinities = Affinities(among, perplexity, None if weights is None else weights[chosen])
     places = np.full((units, 2), np.nan)
     places[chosen] = from_components(pca(rows, among), affinities, seed)
-    others = np.flatnonzero(np.isnan(places[:, 0]))
-    places[others] = place(standardised[others], rows, places[chosen], k=_NEAREST, absolute=neighbours.absolute)
-    places[np.isnan(places[:, 0])] = 0.0  # rows of zeros
-    embedding = embed(places, Affinities(neighbours, perplexity, weights), seed)
+    embedding = embed(among_neighbours(places, neighbours), Affinities(neighbours, perplexity, weights), seed)
     move(embedding, COARSE_ITERATIONS, width=2.0)
     move(embedding, REFINING_ITERATIONS - COARSE_ITERATIONS)
     return np.array(embedding, dtype=np.float64)
@@ -66,7 +63,7 @@ def landmarks(
     the line are of equal weight; a unit that weighs more than a step is taken once, and others fill up.
     """
     units = len(standardised)
-    line = cells_of(standardised, absolute=absolute).order
+    line = cells_of(standardised, absolute=absolute, most=_CELLS).order
     if weights is None:
         return np.sort(line[np.linspace(0, units - 1, count).astype(np.int64)])
     reached = np.cumsum(weights[line].astype(np.float64))

@@ -6,7 +6,11 @@ import numpy as np
 from jaxtyping import Float, Float64
 
 from neuronatlas.errors import WrongInput
+from neuronatlas.maps.correlation import Neighbours
 from neuronatlas.maps.search import EXACT_UNITS, exact, search
+
+_BLOCK = 50_000
+_LEAST_WEIGHT = 1e-6
 
 
 def place(
@@ -40,6 +44,31 @@ def place(
     places = weighted_median(positions[known][near.indices], np.where(near.indices < 0, 0.0, weights))
     places[~np.any(new_rows, axis=1)] = np.nan
     return places
+
+
+def among_neighbours(places: Float64[np.ndarray, "units 2"], neighbours: Neighbours) -> Float64[np.ndarray, "units 2"]:
+    """The places, and for each unit without one (NaN) the `weighted_median` of its neighbours that have one.
+
+    Those of which no neighbour has a place are put among neighbours that got theirs in a round before; where that never
+    happens, at the middle of all. At least one unit must have a place.
+    """
+    whole = places.copy()
+    closeness = neighbours.closeness(neighbours.indices.shape[1])
+    lost = np.flatnonzero(np.isnan(places).any(axis=1))
+    while len(lost):
+        known = np.isfinite(whole).all(axis=1)
+        for some in np.array_split(lost, -(-len(lost) // _BLOCK)):
+            near = neighbours.indices[some]
+            weights = np.where((near >= 0) & known[near], np.maximum(closeness[some], _LEAST_WEIGHT), 0.0)
+            found = weights.any(axis=1)
+            near_places = np.where(weights[found][:, :, None] > 0, whole[near[found]], 0.0)
+            whole[some[found]] = weighted_median(near_places, weights[found])
+        left = lost[np.isnan(whole[lost]).any(axis=1)]
+        if len(left) == len(lost):
+            whole[left] = whole[known].mean(axis=0)
+            break
+        lost = left
+    return whole
 
 
 def weighted_median(

@@ -16,7 +16,7 @@ from neuronatlas.maps.layouts.components import pca
 from neuronatlas.maps.layouts.embedding import Affinities, embed, from_components, move
 from neuronatlas.maps.layouts.landmarks import through_landmarks
 from neuronatlas.maps.layouts.layout import FEWEST_FOR_TSNE, LANDMARKS_ABOVE
-from neuronatlas.maps.layouts.placing import procrustes, weighted_median
+from neuronatlas.maps.layouts.placing import among_neighbours, procrustes
 
 WARM_ITERATIONS = 300
 
@@ -40,7 +40,7 @@ def tsne(
     neighbourhoods to keep and are placed by `pca` alone.
 
     More than 50,000 units are laid out by `through_landmarks`: a tenth of the units, from 20,000 to 50,000, by t-SNE among
-    themselves; the others at the middle of their nearest landmarks; then all move for 60 iterations on 30 neighbours.
+    themselves; the others among their neighbours; then all move for 60 iterations on 30 neighbours.
 
     ``start``, places on any scale, of an older map of the same units: the map then moves from there for 300 iterations
     without exaggeration and is turned back onto it, so that what is unchanged stays put. Units without a place there
@@ -63,29 +63,14 @@ def tsne(
     if start is None and units > LANDMARKS_ABOVE:
         return through_landmarks(standardised, neighbours, seed=seed, perplexity=perplexity, weights=weights)
     affinities = Affinities(neighbours, perplexity, weights)
-    whole = None if start is None else _complete(start, neighbours)
+    known = start is not None and np.isfinite(start).all(axis=1).any()
+    whole = among_neighbours(start, neighbours) if start is not None and known else None
     if start is None or whole is None or not np.ptp(whole, axis=0).any():
         places = from_components(pca(standardised, neighbours), affinities, seed)
         return places if start is None else procrustes(places, start)
     embedding = embed(_at_full_scale(whole, affinities), affinities, seed)
     move(embedding, WARM_ITERATIONS)
     return procrustes(np.array(embedding, dtype=np.float64), start)
-
-
-def _complete(start: Float64[np.ndarray, "units 2"], neighbours: Neighbours) -> Float64[np.ndarray, "units 2"] | None:
-    """The start with every unit at a place, those without one among their neighbours; None where none has one."""
-    known = np.isfinite(start).all(axis=1)
-    if not known.any():
-        return None
-    complete = np.where(known[:, None], start, start[known].mean(axis=0))
-    near = neighbours.indices[~known]
-    near_known = (near >= 0) & known[near]
-    middle = weighted_median(
-        complete[near], np.where(near_known, np.maximum(neighbours.closeness(near.shape[1])[~known], 0), 0.0)
-    )
-    some = near_known.any(axis=1)
-    complete[np.flatnonzero(~known)[some]] = middle[some]
-    return complete
 
 
 def _at_full_scale(start: Float64[np.ndarray, "units 2"], affinities: Affinities) -> Float64[np.ndarray, "units 2"]:
