@@ -55,7 +55,7 @@ PORT = 8765
 def main() -> None:
     """Run the command; what goes wrong is one line and an exit code."""
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)
     except NeuronAtlasError as error:
         fail(str(error), 1)
     except (KeyboardInterrupt, typer.Abort):
@@ -69,6 +69,8 @@ def main() -> None:
             error.show()
             raise SystemExit(error.exit_code) from None
         raise
+    if code:  # some versions of typer return what an Exit holds, others raise it
+        raise SystemExit(code)
 
 
 @app.command()
