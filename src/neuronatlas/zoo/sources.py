@@ -29,7 +29,10 @@ ENDINGS = {
     ".pb": "neuronatlas.networks.tensorflow",
     ".meta": "neuronatlas.networks.tensorflow",
     ".pt": "neuronatlas.networks.script",
+    ".pt2": "neuronatlas.networks.script",
 }
+WEIGHTS = (".safetensors", ".pth", ".bin", ".ckpt")
+"""Files that hold numbers and no network."""
 SAVED_MODEL = "neuronatlas.networks.tensorflow"
 
 
@@ -46,6 +49,12 @@ def find(word: str) -> Loader:
     if factories.is_factory(word):
         return partial(factories.load, word)
     path = Path(word)
+    if path.suffix.lower() in WEIGHTS or word.lower().endswith(factories.KERAS):
+        message = (
+            f"network {word!r} is a file of weights, which says nothing of the network that they belong to: give "
+            f"{path.name}@FACTORY, such as {path.name}@timm:NAME or {path.name}@file.py:function"
+        )
+        raise WrongInput(message)
     home = SAVED_MODEL if path.is_dir() else ENDINGS.get(path.suffix.lower(), "")
     if home and path.exists():
         return partial(importlib.import_module(home).load, path)
