@@ -23,7 +23,7 @@ import torch
 from neuronatlas import atlas as keeping
 from neuronatlas import stimuli as showing
 from neuronatlas.atlas import Atlas, LayerEntry, Manifest, Plan, Shard
-from neuronatlas.errors import UnknownName, WrongInput
+from neuronatlas.errors import WrongInput
 from neuronatlas.images.files import centre_crop_resize
 from neuronatlas.maps import ResponseMap, Responses
 from neuronatlas.networks.base import Network
@@ -218,11 +218,8 @@ def choose_layers(network: Network, patterns: Iterable[str]) -> list[str]:
     """The layers that fit any of the patterns, in the network's order; raises `UnknownName` for one that fits none."""
     chosen: set[str] = set()
     for pattern in patterns:
-        fitting = fnmatch.filter(network.layers, pattern)
-        if not fitting:
-            network.layer(pattern)  # an unusable layer says why
-            raise UnknownName("layer", pattern, network.layers)
-        chosen.update(fitting)
+        fitting = fnmatch.filter([*network.layers, *network.aliases], pattern) or [pattern]
+        chosen.update(network.layer(name).name for name in fitting)  # an unusable or unknown one says why
     return [name for name in network.layers if name in chosen]
 
 

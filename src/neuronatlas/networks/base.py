@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from numbers import Integral
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -80,12 +81,14 @@ class Network(ABC):
     """A trained model with its layers and its input. ``name`` is for people, ``fingerprint`` for machines.
 
     ``notes`` are sentences that whoever looks at its pictures should know, such as that its weights are random.
+    ``aliases`` are further names of layers: those that they have elsewhere.
     """
 
     name: str
     input: InputSpec
     labels: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    aliases: Mapping[str, str] = MappingProxyType({})
 
     @property
     @abstractmethod
@@ -150,7 +153,8 @@ class Network(ABC):
         return [self]
 
     def layer(self, name: str) -> Layer:
-        """The layer of that name; raises `UnknownName` with the nearest names."""
+        """The layer of that name or alias; raises `UnknownName` with the nearest names."""
+        name = self.aliases.get(name, name)
         if name in self.unusable:
             message = f"layer {name!r} cannot be used: {self.unusable[name]}"
             raise WrongInput(message)

@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -47,11 +48,13 @@ class TorchNetwork(Network):
         name: str = "network",
         labels: tuple[str, ...] = (),
         rename: Callable[[str], str] = str,
+        aliases: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.module = unwrapped(module)
         self.input = input
         self.name = name
         self.labels = labels
+        self.aliases = aliases
         self._rename = rename
         weight = next((each for each in self.module.parameters() if each.is_floating_point()), None)
         self.dtype = torch.float32 if weight is None else weight.dtype
@@ -117,7 +120,8 @@ class TorchNetwork(Network):
         self, layers: Iterable[str], *, wake: bool = False, units: Sequence[int] | None = None
     ) -> Iterator[Capture]:
         """See `Network.capture`. One at a time: inside the block the same network is not to be used otherwise."""
-        wanted = {self._table[2][self.layer(name).name]: name for name in layers}
+        places = {name: self._table[2][self.layer(name).name] for name in layers}
+        wanted = {place: name for name, place in places.items()}
         cut = self.cones.get(next(iter(wanted)), []) if units is not None and len(wanted) == 1 else []
         seen: dict[str, Tensor] = {}
         given = 1
@@ -162,7 +166,7 @@ class TorchNetwork(Network):
             if missing:
                 message = f"layer {missing[0]!r} was not reached in this forward pass: the network's path varies"
                 raise NeuronAtlasError(message)
-            return {name: seen[name] for name in wanted.values()}
+            return {name: seen[wanted[place]] for name, place in places.items()}
 
         with (
             self._lock,
@@ -238,6 +242,7 @@ class TorchNetwork(Network):
     def with_module(self, module: nn.Module) -> TorchNetwork:
         """This network with another module of the same layers in place of its own."""
         other = TorchNetwork(module, input=self.input, name=self.name, labels=self.labels, rename=self._rename)
+        other.aliases = self.aliases
         other.__dict__["_table"] = self._table
         return other
 
