@@ -159,10 +159,21 @@ class BridgedNetwork(Network):
                     f"network {self.name!r} gives responses and maps, but no pictures: {self.function.why_no_gradient}"
                 )
                 raise WrongInput(message)
-            values = _Foreign.apply(given, self.function, names)
+            values = self._asked(lambda: _Foreign.apply(given, self.function, names), images)
         else:
-            values = self.function.values(names, given.detach())
+            values = self._asked(lambda: self.function.values(names, given.detach()), images)
         return [self._ours(name, value, len(images)) for name, value in zip(names, values, strict=True)]
+
+    def _asked(self, function: Callable[[], Sequence[Tensor]], images: Tensor) -> Sequence[Tensor]:
+        """What the framework gives; its own exceptions become those by which a size that does not fit is known."""
+        try:
+            return function()
+        except (NeuronAtlasError, RuntimeError, ValueError, AssertionError):
+            raise
+        except Exception as error:
+            lines = str(error).strip().splitlines()
+            message = f"network {self.name!r} fails on pictures of shape {tuple(images.shape)}: {' '.join(lines[:1])}"
+            raise WrongInput(message) from error
 
     def _given(self, images: Tensor) -> Tensor:
         """Pictures as the function wants them."""
