@@ -130,7 +130,9 @@ def test_penalties_are_those_of_this_package(seen: dict[str, Tensor]) -> None:
         return float(torch.stack([objective.measure({PICTURE: picture}) for picture in seen[PICTURE]]).mean())
 
     assert value(objectives.blur_input_each_step(), seen) == pytest.approx(mean_of(ours.sharpness()))
-    assert value(objectives.penalize_boundary_complexity(2), seen) == pytest.approx(-mean_of(ours.boundary(2)))
+    assert value(objectives.penalize_boundary_complexity((3, 9, 9, 3), 2), seen) == pytest.approx(
+        -mean_of(ours.boundary(2))
+    )
 
 
 # Pictures, by calls of this package.
@@ -287,8 +289,13 @@ def test_composing_changes_nothing_but_rounding() -> None:
 
 
 def test_refusals(network: TorchNetwork) -> None:
-    with pytest.raises(WrongInput, match=r"optimizer \(=.*\) must be None, which is Adam with a rate of 0.05"):
-        render.render_vis(network, "5:2", optimizer=lambda params: torch.optim.Adam(params))
+    for optimizer in (
+        lambda params: torch.optim.SGD(params),
+        lambda params: torch.optim.Adam(params, eps=1e-3),
+        "adam",
+    ):
+        with pytest.raises(WrongInput, match=r"optimizer \(=.*\) must be None, which is Adam with a rate of 0.05"):
+            render.render_vis(network, "5:2", optimizer=optimizer)
     with pytest.raises(WrongInput, match=r"thresholds \(=\(0, 4\)\)"):
         render.render_vis(network, "5:2", thresholds=(0, 4))
     with pytest.raises(WrongInput, match=r"show_image \(=True\) must be False"):

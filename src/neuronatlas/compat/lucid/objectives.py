@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from neuronatlas import objectives as ours
-from neuronatlas.errors import WrongInput
+from neuronatlas.compat.lucid.refusals import without_equal
+from neuronatlas.errors import UnknownName, WrongInput
 from neuronatlas.objectives import PICTURE, Joint
 from neuronatlas.objectives import Objective as Single
 from neuronatlas.units import Unit
@@ -27,31 +28,45 @@ NOTHING = Single("nothing", (), lambda seen: 0 * seen[PICTURE].sum())
 ALONE = Joint("nothing", (), lambda seen: 0 * seen[PICTURE].sum())
 
 
+Making = Callable[[int, tuple[str, ...]], list[Single]]
+
+
 @dataclass(frozen=True)
 class Objective:
-    """What each of n pictures is to raise, given n, and what they are to raise together.
+    """What each of n pictures is to raise, given n and the network's labels, and what they are to raise together.
 
     The pictures' objectives count by their mean over the batch.
     """
 
-    pictures: Callable[[int], list[Single]]
+    making: Making
     together: Joint = ALONE
 
-    def __add__(self, other: Objective) -> Objective:
-        """The sum of both."""
+    def pictures(self, count: int, labels: tuple[str, ...] = ()) -> list[Single]:
+        """The objective of each of so many pictures, of a network with these labels."""
+        return self.making(count, labels)
+
+    def __add__(self, other: Objective | float) -> Objective:
+        """The sum of both; a number changes nothing, since it has no gradient."""
         if not isinstance(other, Objective):
-            return NotImplemented
+            return self if isinstance(other, (int, float)) else NotImplemented
         return Objective(
-            lambda count: [_sum(a, b) for a, b in zip(self.pictures(count), other.pictures(count), strict=True)],
+            lambda count, labels: [
+                _sum(a, b) for a, b in zip(self.making(count, labels), other.making(count, labels), strict=True)
+            ],
             other.together if self.together is ALONE else self.together + other.together,
         )
 
-    def __mul__(self, factor: float) -> Objective:
+    __radd__ = __add__
+
+    def __mul__(self, factor: float | Objective) -> Objective:
         """This one, weighed."""
+        if isinstance(factor, Objective):
+            message = "the product of two objectives has no equal here: use neuronatlas.objectives.of"
+            raise WrongInput(message)
         together = ALONE if self.together is ALONE else factor * self.together
 
-        def pictures(count: int) -> list[Single]:
-            return [each if each is NOTHING else factor * each for each in self.pictures(count)]
+        def pictures(count: int, labels: tuple[str, ...]) -> list[Single]:
+            return [each if each is NOTHING else factor * each for each in self.making(count, labels)]
 
         return Objective(pictures, together)
 
@@ -65,9 +80,13 @@ class Objective:
         """What this one avoids."""
         return -1 * self
 
-    def __sub__(self, other: Objective) -> Objective:
+    def __sub__(self, other: Objective | float) -> Objective:
         """This one without the other."""
         return self + -other
+
+    def __rsub__(self, number: float) -> Objective:
+        """What this one avoids, since a number changes nothing."""
+        return number + -self
 
     @staticmethod
     def sum(objectives: Iterable[Objective]) -> Objective:
@@ -78,7 +97,10 @@ class Objective:
 def neuron(
     layer: str, n_channel: int, x: int | None = None, y: int | None = None, batch: int | None = None
 ) -> Objective:
-    """A channel at one position of the map of what the network is shown: column ``x``, row ``y``; by default the middle."""
+    """A channel at one position of the map of what the network is shown, by default the middle.
+
+    Column ``x`` and row ``y``, as in Lucent; Lucid's ``x`` is the row.
+    """
     single = ours.neuron(layer, n_channel, position=_position(x, y))
     return _of(replace(single, units=(Unit(layer, n_channel),)), batch)
 
@@ -139,45 +161,90 @@ def blur_input_each_step() -> Objective:
     return _of(ours.sharpness(), None)
 
 
-def penalize_boundary_complexity(w: int = 20, C: float = 0.5) -> Objective:
-    """Minus the complexity of a frame of ``w`` pixels: to be added. Lucid's first argument, the shape, is not needed."""
+def penalize_boundary_complexity(shp: object = None, w: int = 20, mask: object = None, C: float = 0.5) -> Objective:
+    """Minus the complexity of a frame of ``w`` pixels: to be added. The shape of the pictures is not needed."""
+    if isinstance(shp, int) or mask is not None:
+        message = f"shp (={shp!r}) must be the shape of the pictures or None, and mask None: the frame is w (={w}) wide"
+        raise WrongInput(message)
     return -_of(ours.boundary(w, C), None)
+
+
+def input_diff(orig_img: Vector) -> Objective:
+    """The root of the mean squared difference from a picture (h, w, channels) in 0..1: to be subtracted."""
+    picture = torch.as_tensor(orig_img)
+    picture = picture[0] if picture.ndim == 4 and len(picture) == 1 else picture
+    if picture.ndim != 3:
+        message = f"orig_img has shape {tuple(picture.shape)}; (height, width, channels) is expected"
+        raise WrongInput(message)
+    return _of(ours.input_difference(picture.permute(2, 0, 1)), None)
+
+
+def class_logit(layer: str, label: str | int, batch: int | None = None) -> Objective:
+    """A channel by the name of its class, where ``layer`` has a unit for each of the network's labels, or by its number.
+
+    As in Lucid the outputs of a batch are summed.
+    """
+
+    def pictures(count: int, labels: tuple[str, ...]) -> list[Single]:
+        return (_of(ours.channel(layer, _index(labels, label)), batch) * (1 if batch is not None else count)).making(
+            count, labels
+        )
+
+    return Objective(pictures)
 
 
 def channel_interpolate(layer1: str, n_channel1: int, layer2: str, n_channel2: int) -> Objective:
     """From one channel, in the first picture of the batch, to another, in the last."""
     first, last = ours.channel(layer1, n_channel1), ours.channel(layer2, n_channel2)
-    return Objective(lambda count: [count * each for each in ours.interpolation(first, last, count)])
+    return Objective(lambda count, _: [count * each for each in ours.interpolation(first, last, count)])
 
 
 def alignment(layer: str, decay_ratio: float = 2) -> Objective:
     """Minus the difference between neighbours of the batch: to be added."""
-    return Objective(lambda count: [NOTHING] * count, ours.alignment(layer, decay_ratio))
+    return Objective(lambda count, _: [NOTHING] * count, ours.alignment(layer, decay_ratio))
 
 
 def diversity(layer: str) -> Objective:
     """The likeness of the styles of the pictures of the batch: to be subtracted."""
-    return Objective(lambda count: [NOTHING] * count, -ours.diversity(layer))
+    return Objective(lambda count, _: [NOTHING] * count, -ours.diversity(layer))
 
 
 def as_objective(obj: str | Single | Objective) -> Objective:
     """``"layer:3"`` as the channel; an objective of this package for each picture; one of this module as it is."""
     if isinstance(obj, Objective):
         return obj
-    return _of(ours.unit(obj) if isinstance(obj, str) else obj, None)
+    if isinstance(obj, str):
+        layer, colon, number = obj.rpartition(":")
+        return _of(ours.unit(f"{layer.strip()}{colon}{number.strip()}"), None)
+    return _of(obj, None)
+
+
+activation_difference = without_equal("activation_difference", "use neuronatlas.objectives.activation_difference")
+blur_alpha_each_step = without_equal("blur_alpha_each_step", "use neuronatlas.objectives.mean_alpha, or sharpness")
+direction_cossim = without_equal("direction_cossim", "use direction(layer, vec, cossim_pow)")
+wrap_objective = without_equal("wrap_objective", "use neuronatlas.objectives.of (docs/how-to/add-an-objective.md)")
 
 
 def _of(single: Single, batch: int | None) -> Objective:
     if batch is None:
-        return Objective(lambda count: [single] * count)
+        return Objective(lambda count, _: [single] * count)
 
-    def pictures(count: int) -> list[Single]:
+    def pictures(count: int, _: tuple[str, ...]) -> list[Single]:
         if not 0 <= batch < count:
             message = f"batch (={batch}) is out of range: there are {count} pictures, 0 to {count - 1}"
             raise WrongInput(message)
         return [count * single if number == batch else NOTHING for number in range(count)]
 
     return Objective(pictures)
+
+
+def _index(labels: tuple[str, ...], label: str | int) -> int:
+    """The number of a label, the first of equals."""
+    if isinstance(label, int):
+        return label
+    if label not in labels:
+        raise UnknownName("label", label, labels)
+    return labels.index(label)
 
 
 def _sum(a: Single, b: Single) -> Single:

@@ -4,29 +4,44 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
+from neuronatlas.compat.lucid.refusals import without_equal
 from neuronatlas.errors import WrongInput
 from neuronatlas.images.transforms import Chain, Composite, Jitter, Nothing, Pad, Part, Rotate, Scale, fuse
 
 
-def pad(w: int, mode: Literal["reflect", "constant"] = "reflect", constant_value: float = 0.5) -> Pad:
-    """A frame of ``w`` pixels."""
-    return Pad(w, mode, constant_value)
+def _check(seed: object) -> None:
+    if seed is not None:
+        message = f"seed (={seed!r}) must be None: render_vis(..., seed=...) decides every random choice"
+        raise WrongInput(message)
 
 
-def jitter(d: int) -> Jitter:
+def pad(w: int, mode: str = "reflect", constant_value: float | str = 0.5) -> Pad:
+    """A frame of ``w`` pixels, of what is beside it (``reflect``, in capitals or not) or of one value (``constant``)."""
+    plain = mode.lower()
+    if plain == "reflect":
+        return Pad(w, "reflect")
+    if plain != "constant" or isinstance(constant_value, str):
+        message = f"mode (={mode!r}) must be 'reflect' or 'constant', and constant_value (={constant_value!r}) a number"
+        raise WrongInput(message)
+    return Pad(w, "constant", constant_value)
+
+
+def jitter(d: int, seed: object = None) -> Jitter:
     """A random cut, ``d`` pixels smaller than the picture, as in Lucid; Lucent's moves it and keeps its size."""
+    _check(seed)
     return Jitter(d, shared=True)
 
 
-def random_scale(scales: Sequence[float]) -> Scale:
+def random_scale(scales: Sequence[float], seed: object = None) -> Scale:
     """Another size, one of these factors."""
+    _check(seed)
     return Scale(choices=tuple(map(float, scales)))
 
 
-def random_rotate(angles: Sequence[float], units: str = "degrees") -> Rotate:
+def random_rotate(angles: Sequence[float], units: str = "degrees", seed: object = None) -> Rotate:
     """A turn by one of these angles, in degrees or radians; outside the picture is black."""
+    _check(seed)
     if units.lower() not in ("degrees", "radians", "rads", "rad"):
         message = f"units (={units!r}) must be 'degrees' or 'radians'"
         raise WrongInput(message)
@@ -52,3 +67,10 @@ standard_transforms = [
     jitter(4),
 ]
 """Lucid's: lucid/optvis/transform.py."""
+
+crop_or_pad_to = without_equal(
+    "crop_or_pad_to", "pictures are resized by themselves where the network takes one size alone"
+)
+normalize_gradient = without_equal(
+    "normalize_gradient", 'use neuronatlas.render(..., optimiser="momentum"), which follows gradients of unit length'
+)
