@@ -54,6 +54,14 @@ def broken(value: float, unit: int = 2) -> nn.Module:
     return module
 
 
+def spoilt(unit: int = 2) -> TorchNetwork:
+    """The plain network, one unit of whose second convolution is no number since it was made a network."""
+    network = models.wrap(models.plain(), 32)
+    with torch.no_grad():
+        network.module[3].weight[unit] = torch.nan  # type: ignore[index, operator]
+    return network
+
+
 def hooks_of(module: nn.Module) -> int:
     """How many forward hooks there are on a module and its parts."""
     return sum(len(part._forward_hooks) + len(part._forward_pre_hooks) for part in module.modules())

@@ -11,10 +11,11 @@ import pytest
 import torch
 from PIL import Image
 from tests.networks import models
-from tests.rendering.making import broken, equal, scores_of
+from tests.rendering.making import broken, equal, scores_of, spoilt
 from torch import Tensor, nn
 
 from neuronatlas import objectives
+from neuronatlas.errors import WrongInput
 from neuronatlas.images.fourier import Fourier
 from neuronatlas.networks.torch import TorchNetwork
 from neuronatlas.rendering import ATTEMPTS, PATIENCE, PRESETS, render
@@ -80,7 +81,7 @@ def test_a_silent_unit_that_can_be_woken_is_rendered(units: tuple[str, ...]) -> 
 
 
 def test_n8_weights_that_are_not_numbers_fail_with_the_step_and_no_picture() -> None:
-    made = render(models.wrap(broken(float("nan")), 32), "3:2")
+    made = render(spoilt(), "3:2")
     assert (made.status, made.reason) == ("failed", "the gradient was not finite at step 0")
     assert (made.image == 0.5).all()
     assert np.isnan(made.score)
@@ -90,7 +91,7 @@ def test_n8_weights_that_are_not_numbers_fail_with_the_step_and_no_picture() -> 
 
 def test_n8_one_weight_that_is_no_number_spoils_its_layer_and_not_the_one_before() -> None:
     """Backwards, nought times NaN is NaN: no gradient through that layer is to be believed."""
-    network = models.wrap(broken(float("nan")), 32)
+    network = spoilt()
     made = render(network, ["3:0", "3:2", "2:0"], steps=8)
     assert [one.status for one in made] == ["failed", "failed", ""]
     assert made[2].score > made[2].curve[0]
@@ -107,13 +108,17 @@ def test_n8_divergence_on_the_way_is_failed_with_its_step(small: TorchNetwork) -
     assert (made.image == 0.5).all()
 
 
-def test_an_output_without_gradient_is_dead() -> None:
+def test_an_output_without_gradient_is_refused_with_the_reason() -> None:
     class Counts(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return (x > 0).float()
 
-    made = render(models.wrap(nn.Sequential(models.plain(), Counts()), 32), "1:2", steps=20)
-    assert made.status == "dead"
+    network = models.wrap(nn.Sequential(models.plain(), Counts()), 32)
+    with pytest.raises(
+        WrongInput, match=r"layer '1' .* no pictures: what its module '1' \(Counts\) computes cannot be"
+    ):
+        render(network, "1:2", steps=20)
+    assert render(network, "0:2", steps=20).status == ""
 
 
 # Retries.
@@ -159,7 +164,7 @@ def test_pictures_made_together_are_tried_again_together() -> None:
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_settings_of_a_lost_picture_are_strict_json(preset: str) -> None:
-    made = render(models.wrap(broken(float("nan")), 32), "3:2", steps=2, preset=preset)
+    made = render(spoilt(), "3:2", steps=2, preset=preset)
 
     def refuse(constant: str) -> Callable[[], None]:
         pytest.fail(f"{constant} is not JSON")

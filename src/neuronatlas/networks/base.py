@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from neuronatlas.errors import UnknownName, WrongInput
+from neuronatlas.errors import NeuronAtlasError, UnknownName, WrongInput
 from neuronatlas.networks.fields import receptive_fields
 from neuronatlas.units import Unit
 
@@ -30,6 +30,14 @@ REDUCTIONS = ("mean", "max", "none")
 
 ROOM = 1 << 26
 """Numbers that the layers asked for may hold at once while responses are taken: 256 MB, whatever the network."""
+
+
+class NotReached(NeuronAtlasError):
+    """Layers that a forward pass did not come to, though another did: the network's path varies with the picture."""
+
+    def __init__(self, layers: Sequence[str]) -> None:
+        self.layers = tuple(layers)
+        super().__init__(f"layer {layers[0]!r} was not reached in this forward pass: the network's path varies")
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def copied(
                 address = network.address(layers[0])
                 with frozen(twin.module), torch.no_grad():
                     flow = Flow.of(twin.module, network.input.normalise(network.blank()).to(network.dtype))
-                    twin.cones = {address: cone(twin.module, flow, address.split("#")[0])}
+                    twin.cones = {address: cone(twin.module, flow, network.home(layers[0]))}
                 units = [0, network.layer(layers[0]).units - 1, 0]
                 if not all(agree(network, twin, layers, size, units=units) for size in sizes):
                     twin.cones = {}
@@ -49,7 +49,7 @@ def copied(
 
 
 def _folded(network: TorchNetwork, layers: tuple[str, ...], *, overwriting: bool) -> TorchNetwork:
-    targets = {network.address(name).split("#")[0] for name in layers}
+    targets = {network.home(name) for name in layers}
     module = copy.deepcopy(network.module)
     with frozen(module), torch.no_grad():
         flow = Flow.of(module, network.input.normalise(network.blank()).to(network.dtype))

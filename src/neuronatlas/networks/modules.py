@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from torch import nn
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from neuronatlas.errors import WrongInput
 
@@ -32,6 +33,25 @@ def kind_of(module: nn.Module) -> str:
 def only_copies(module: nn.Module) -> bool:
     """Does it only pass its input on, at rest?"""
     return isinstance(module, _COPIES) or "Pad" in type(module).__name__.replace("Padding", "")
+
+
+def rectifies(module: nn.Module) -> bool:
+    """Is it a rectifier, whose unit may be silent everywhere?"""
+    return isinstance(module, nn.ReLU | nn.ReLU6)
+
+
+def first_channels(module: nn.Module) -> int | None:
+    """The colour channels of the first convolution, which are those of the pictures as a rule."""
+    return next((part.in_channels for part in module.modules() if isinstance(part, nn.Conv2d)), None)
+
+
+def plain_tensors(value: object) -> Iterator[Tensor]:
+    """The numbers of an entry of a state dictionary, on the processor; quantised weights hold several."""
+    for leaf in pytree.tree_leaves(value):
+        if isinstance(leaf, Tensor) and leaf.is_quantized:
+            yield leaf.detach().cpu().dequantize().contiguous()
+        elif isinstance(leaf, Tensor):
+            yield leaf.detach().cpu().contiguous()
 
 
 def unwrapped(module: nn.Module) -> nn.Module:

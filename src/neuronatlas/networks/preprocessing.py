@@ -72,6 +72,13 @@ class Given:
         """The same, with this normalisation where the caller gave none: that of a network whose source says it."""
         return self if self.normalise is not None else replace(self, normalise=normalise)
 
+    @property
+    def one_for_all(self) -> bool:
+        """Is the normalisation one number for every colour channel, however many there are?"""
+        if self.normalise is None or isinstance(self.normalise, str):
+            return len(NORMALISATIONS.get(self.normalise or "", ((), ()))[0]) == 1
+        return len(self.normalise[0]) == 1
+
     def spec(self, *, size: tuple[int, int] | None = None, channels: int | None = None) -> InputSpec:
         """The input of a model whose size and number of colour channels are ``size`` and ``channels`` where it says so.
 

@@ -21,15 +21,17 @@ import torch
 from torch import Tensor, nn
 
 from neuronatlas.errors import NeuronAtlasError, WrongInput
-from neuronatlas.networks.base import Capture, InputSpec, Layer, Network, awake
+from neuronatlas.networks import probing
+from neuronatlas.networks.axes import Axes
+from neuronatlas.networks.base import Capture, InputSpec, Layer, Network, NotReached, awake
 from neuronatlas.networks.copies import agree, checksum, copied
-from neuronatlas.networks.modules import frozen, kind_of, moved, only_copies, unwrapped
+from neuronatlas.networks.gradients import no_gradient
+from neuronatlas.networks.listing import UNSEEN, Table, listed
+from neuronatlas.networks.modules import first_channels, frozen, moved, only_copies, plain_tensors, rectifies, unwrapped
 from neuronatlas.networks.preprocessing import Given
 from neuronatlas.networks.slicing import sliced
-from neuronatlas.networks.watching import Reached, Seen, Watch, odd
+from neuronatlas.networks.watching import Reached, Seen, Watch
 
-_RECTIFIERS = (nn.ReLU, nn.ReLU6)
-_HALF = (torch.float16, torch.bfloat16)
 _LOCKS: weakref.WeakKeyDictionary[nn.Module, threading.RLock] = weakref.WeakKeyDictionary()  # one a module
 _LOCKS_LOCK = threading.Lock()
 
@@ -66,53 +68,48 @@ class TorchNetwork(Network):
         self.cones: dict[str, list[str]] = {}  # what to cut for some units of a layer alone; only a copy is ever cut
 
     @cached_property
-    def _table(self) -> tuple[dict[str, Layer], dict[str, str], dict[str, str]]:
-        """Layers, unusable places with their reasons, and the address of each layer's tensor: one dry forward pass."""
+    def _table(self) -> Table:
+        """What one dry forward pass reaches."""
         found: list[Seen] = []
         watches = {
             name: Watch(name, found.append)
             for name, module in self.module.named_modules()
             if name and not only_copies(module)
         }
-        with torch.no_grad(), self._lock, frozen(self.module), self._watched(watches):
-            self._forward(self.blank())
-        layers: dict[str, Layer] = {}
-        unusable: dict[str, str] = {}
-        origin: dict[str, str] = {}
-        for seen in found:
-            once = watches[seen.name].calls == 1
-            name = self._rename(seen.address.replace("#0", "", 1) if once else seen.address)
-            if name in layers or name in unusable:
-                name = seen.address
-            if seen.output is None or len(seen.output) != 1:
-                unusable[name] = seen.reason or odd(seen.output, "whose first axis is not the pictures")
-                continue
-            shape = tuple(seen.output.shape[1:])
-            layers[name] = Layer(name, kind_of(seen.module), shape[1 if len(shape) == 2 else 0], shape)
-            origin[name] = seen.address
-        if not layers:
+        try:
+            with torch.no_grad(), self._lock, frozen(self.module), self._watched(watches):
+                self._forward(self.blank())
+        except probing.REFUSALS as error:
+            message = probing.size_refused(self.module, self.input, self.dtype, name=self.name, error=error)
+            raise WrongInput(message) from error
+        table = listed(found, watches, Axes(self.module, self.input.size), self._rename)
+        for name, watch in watches.items():
+            part = self.module.get_submodule(name)
+            if not watch.calls and next(part.children(), None) is None and next(part.parameters(), None) is not None:
+                table.unusable[self._rename(name)] = UNSEEN
+        if not table.layers:
             message = f"network {self.name!r} has no layer: no submodule gave a tensor of shape (batch, units, ...)"
             raise WrongInput(message)
-        return layers, unusable, origin
+        return table
 
     @property
     def layers(self) -> Mapping[str, Layer]:
         """Every layer by name, in the order of the forward pass."""
-        return self._table[0]
+        return self._table.layers
 
     @property
     def unusable(self) -> Mapping[str, str]:
         """Modules whose output has no units, with the reason."""
-        return self._table[1]
+        return self._table.unusable
 
     @cached_property
     def fingerprint(self) -> str:
         """The sha256 of every parameter and buffer with its name, type and shape."""
         total = hashlib.sha256()
         for name, value in sorted(self.module.state_dict().items()):
-            plain = value.detach().cpu().contiguous()
-            total.update(f"{name}|{plain.dtype}|{tuple(plain.shape)}|".encode())
-            total.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())
+            for plain in plain_tensors(value):
+                total.update(f"{name}|{plain.dtype}|{tuple(plain.shape)}|".encode())
+                total.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())
         return total.hexdigest()
 
     @contextmanager
@@ -120,53 +117,43 @@ class TorchNetwork(Network):
         self, layers: Iterable[str], *, wake: bool = False, units: Sequence[int] | None = None
     ) -> Iterator[Capture]:
         """See `Network.capture`. One at a time: inside the block the same network is not to be used otherwise."""
-        places = {name: self._table[2][self.layer(name).name] for name in layers}
-        wanted = {place: name for name, place in places.items()}
-        cut = self.cones.get(next(iter(wanted)), []) if units is not None and len(wanted) == 1 else []
+        places = {name: self._table.places[self.layer(name).name] for name in layers}
+        wanted: dict[str, list[str]] = {}  # one tensor may be several layers, or one layer with several names
+        for name, place in places.items():
+            wanted.setdefault(place.address, []).append(name)
+        cut = self.cones.get(next(iter(wanted)), []) if units is not None and len(places) == 1 else []
         seen: dict[str, Tensor] = {}
         given = 1
 
         def keep(seen_now: Seen) -> None:
-            if seen_now.address in wanted and seen_now.output is not None:
-                output = seen_now.output.clone()
-                if wake and isinstance(seen_now.module, _RECTIFIERS) and seen_now.given is not None:
-                    output = awake(output, seen_now.given)
-                name = wanted[seen_now.address]
-                axis, expected = self.layer(name).unit_axis + 1, len(units or ()) if cut else self.layer(name).units
-                if output.ndim != len(self.layer(name).shape) + 1 or output.shape[axis] != expected:
-                    message = (
-                        f"layer {name!r} gives {tuple(output.shape[1:])} for a picture of this size, and "
-                        f"{self.layer(name).shape} for one of input_size: its units would not be the same"
-                    )
-                    raise WrongInput(message)
-                if len(output) != given:
-                    message = (
-                        f"layer {name!r} gives {len(output)} rows for {given} pictures: it does not answer to each"
-                    )
-                    raise WrongInput(message)
+            for name in wanted.get(seen_now.address, ()):
+                output = self._read(name, seen_now, wake=wake)
+                self._check_shape(name, output, given, cut=len(units or ()) if cut else None)
                 if units is not None and not cut:
-                    output = output.index_select(axis, torch.tensor(units).to(output.device))
-                seen[name] = output.float() if self.dtype in _HALF else output
-                if len(seen) == len(wanted):
+                    index = torch.tensor(units, dtype=torch.long).to(output.device)
+                    output = output.index_select(self.layer(name).unit_axis + 1, index)
+                seen[name] = output
+                if len(seen) == len(places):
                     raise Reached
 
-        watches = {name: Watch(name, keep) for name in {address.split("#")[0] for address in wanted}}
+        watches = {name: Watch(name, keep) for name in {place.home for place in places.values()}}
 
         def run(images: Tensor) -> dict[str, Tensor]:
             nonlocal given
             seen.clear()
             given = len(images)
-            if not wanted:
+            if not places:
                 return {}
             for watch in watches.values():
                 watch.calls = 0
             with suppress(Reached):
                 self._forward(images)
-            missing = [name for name in wanted.values() if name not in seen]
+            missing = [name for name in places if name not in seen]
             if missing:
-                message = f"layer {missing[0]!r} was not reached in this forward pass: the network's path varies"
-                raise NeuronAtlasError(message)
-            return {name: seen[wanted[place]] for name, place in places.items()}
+                raise NotReached(missing)
+            if images.requires_grad and torch.is_grad_enabled():
+                self._check_gradient(seen, images)
+            return {name: seen[name] for name in places}
 
         with (
             self._lock,
@@ -176,6 +163,37 @@ class TorchNetwork(Network):
             sliced(self.module, cut, units or ()),
         ):
             yield run
+
+    def _read(self, name: str, seen: Seen, *, wake: bool) -> Tensor:
+        """The layer's part of a tensor, as it is now whatever overwrites it later."""
+        assert seen.output is not None
+        view = self._table.places[self.layer(name).name].view
+        output = view(seen.output.clone())
+        if wake and rectifies(seen.module) and seen.given is not None:
+            output = awake(output, view(seen.given))
+        return output.float() if output.dtype in probing.HALF else output
+
+    def _check_shape(self, name: str, output: Tensor, pictures: int, *, cut: int | None) -> None:
+        """Refuse an output that is not of the layer's units, or not one a picture."""
+        layer = self.layer(name)
+        axis, expected = layer.unit_axis + 1, layer.units if cut is None else cut
+        if output.ndim != len(layer.shape) + 1 or output.shape[axis] != expected:
+            message = (
+                f"layer {name!r} gives {tuple(output.shape[1:])} for a picture of this size, and "
+                f"{layer.shape} for one of input_size: its units would not be the same"
+            )
+            raise WrongInput(message)
+        if len(output) != pictures:
+            message = f"layer {name!r} gives {len(output)} rows for {pictures} pictures: it does not answer to each"
+            raise WrongInput(message)
+
+    def _check_gradient(self, seen: Mapping[str, Tensor], images: Tensor) -> None:
+        """Refuse outputs that no gradient leads back from, with the reason."""
+        if not any(output.requires_grad for output in seen.values()):
+            reason = no_gradient(self.module, self.input.normalise(images[:1].detach()).to(self.dtype))
+            if reason:
+                message = f"layer {next(iter(seen))!r} of network {self.name!r} gives responses and maps, but no pictures: {reason}"
+                raise WrongInput(message)
 
     @contextmanager
     def _opened(self) -> Iterator[None]:
@@ -193,7 +211,9 @@ class TorchNetwork(Network):
     def _watched(self, watches: Mapping[str, Watch], *, keep_inputs: bool = False) -> Iterator[None]:
         """Hooks on these modules; with ``keep_inputs`` they leave their inputs unchanged inside the block."""
         modules = {name: self.module.get_submodule(name) for name in watches}
-        in_place = [part for part in modules.values() if keep_inputs and isinstance(part, _RECTIFIERS) and part.inplace]
+        in_place = [
+            part for part in modules.values() if keep_inputs and rectifies(part) and getattr(part, "inplace", False)
+        ]
         hooks = [modules[name].register_forward_hook(watch) for name, watch in watches.items()]
         try:
             for module in in_place:
@@ -248,7 +268,11 @@ class TorchNetwork(Network):
 
     def address(self, layer: str) -> str:
         """Where a layer's tensor is: the name of its module, #, and the number of the call."""
-        return self._table[2][self.layer(layer).name]
+        return self._table.places[self.layer(layer).name].address
+
+    def home(self, layer: str) -> str:
+        """The name of the module that a layer's tensor comes from."""
+        return self._table.places[self.layer(layer).name].home
 
     @property
     def device(self) -> torch.device:
@@ -262,7 +286,24 @@ class TorchNetwork(Network):
 
 def adapt(module: nn.Module, given: Given) -> TorchNetwork:
     """A torch module as a network; see `neuronatlas.networks.as_network`."""
-    spec = given.spec()
+    spec = given.spec(channels=first_channels(module) if given.one_for_all else None)
+    name = given.name or type(module).__name__
+    notes = []
+    module = unwrapped(module)
     if given.device is not None:
         module = moved(module, given.device)
-    return TorchNetwork(module, input=spec, name=given.name or type(module).__name__, labels=given.labels)
+    probing.check_place(module, name)
+    if unshaped := probing.lazy(module):
+        try:
+            probing.materialise(module, spec)
+        except probing.REFUSALS as error:
+            message = probing.size_refused(module, spec, torch.float32, name=name, error=error)
+            raise WrongInput(message) from error
+        notes.append(f"{len(unshaped)} of its weights had no shape, and have random numbers now: load them first")
+    probing.check_numbers(module, name)
+    if module.training:
+        notes.append("it was in training mode, which is set aside while it is used")
+    module, note = probing.in_full(module)
+    network = TorchNetwork(module, input=spec, name=name, labels=given.labels)
+    network.notes = tuple(filter(None, [*notes, note]))
+    return network

@@ -38,14 +38,15 @@ class Watch:
         address = f"{self.name}#{self.calls}"
         self.calls += 1
         given = inputs[0] if inputs and isinstance(inputs[0], Tensor) else None
-        for path, leaf in pytree.tree_flatten_with_path(output)[0]:
+        for path, value in pytree.tree_flatten_with_path(output)[0]:
+            leaf = value.dequantize() if isinstance(value, Tensor) and value.is_quantized else value
             place = address + "".join(f".{_step(key)}" for key in path)
             if not isinstance(leaf, Tensor):
                 reason = f"its output is a {type(leaf).__name__}, not a tensor"
                 self.report(Seen(self.name, module, place, None, given, reason))
             elif leaf.ndim not in (2, 3, 4) or not leaf.is_floating_point():
                 self.report(Seen(self.name, module, place, None, given, odd(leaf, "not (batch, units, ...)")))
-            elif getattr(module, "inplace", False) or not any(leaf is value for value in inputs):
+            elif getattr(module, "inplace", False) or not any(leaf is each for each in inputs):
                 self.report(Seen(self.name, module, place, leaf, given))
 
 
