@@ -22,12 +22,19 @@ from tests.networks import models
 
 
 def synthetic(
-    folder: Path, names: list[str], *, units: int = 4, size: int = 6, status: tuple[int, ...] = (), planes: int = 3
+    folder: Path,
+    names: list[str],
+    *,
+    network: str = "=cmd",
+    units: int = 4,
+    size: int = 6,
+    status: tuple[int, ...] = (),
+    planes: int = 3,
 ) -> Atlas:
     """An atlas of pictures that nothing made; the units in ``status`` of each layer are dead."""
     layers = tuple(LayerEntry(name, "convolution", units, (units, 1, 1), 3) for name in names)
     manifest = Manifest(
-        network={"name": "=cmd", "fingerprint": "ab" * 32},
+        network={"name": network, "fingerprint": "ab" * 32},
         layers=layers,
         stimuli={"digest": "cd" * 32, "names": ["=1+1", "-3", "plain"], "labels": ["@sum", "", "b"]},
         settings={"seed": 7},
@@ -77,6 +84,16 @@ def test_every_unit_of_every_layer_lies_where_the_old_script_put_it(tmp_path: Pa
         about = json.loads(picture.text["neuronatlas"])
     assert about["objective"] == "alexnet_v2/fc8/Conv2D:18"
     assert about["score"] == pytest.approx(float(stored["scores"][-1]))
+
+
+def test_alexnets_layers_have_the_names_of_the_old_script(tmp_path: Path) -> None:
+    atlas = synthetic(tmp_path / "a.atlas", ["conv1", "pool1", "fc8"], units=1, network="alexnet-ecoset")
+    exporting.export_png(atlas, tmp_path / "out")
+    assert [name.split("/", 1)[1] for name in files(tmp_path / "out")] == [
+        "layer_1/layer_alexnet_v2_conv1_Conv2D_channel_0.png",
+        "layer_2/layer_pool1_channel_0.png",
+        "layer_3/layer_alexnet_v2_fc8_Conv2D_channel_0.png",
+    ]
 
 
 @pytest.mark.parametrize(("planes", "mode"), [(1, "L"), (3, "RGB"), (4, "RGBA")])

@@ -4,7 +4,8 @@ Needs no deep-learning framework. One shard is held at a time, files are written
 stopped goes on where it was. No path is made from what an atlas says: names of layers become letters, digits, dots,
 hyphens and underscores.
 
-The folders of `export_png` are those of lucid-kietzmannlab (examples/ecoset_layers_activation.py).
+The folders of `export_png` are those of lucid-kietzmannlab (examples/ecoset_layers_activation.py), and so are the names of
+the layers of its network, which were TensorFlow's.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ from neuronatlas.view.scene import scene_of
 Progress = Callable[[int, int], None]
 
 FOLDER = "layer_channel_visualizations"
+ALEXNET = {name: f"alexnet_v2/{name}/Conv2D" for name in "conv1 conv2 conv3 conv4 conv5 fc6 fc7 fc8".split()}
+"""What the old script calls the layers of the network ``alexnet-ecoset``."""
 LONGEST = 120
 """Characters of a layer's name in a file name: with the rest of it well below the 255 bytes that file systems allow."""
 ABANDONED = 60.0
@@ -59,13 +62,14 @@ class Exported:
 
 
 def export_png(atlas: Atlas, out: str | Path, *, progress: Progress | None = None) -> Exported:
-    """The picture of every unit, in ``out/layer_channel_visualizations/layer_{i + 1}/layer_{name}_channel_{c}.png``.
+    """The picture of every unit there is, in ``out/layer_channel_visualizations/layer_{i + 1}/layer_{name}_channel_{c}.png``.
 
     Layers count in the atlas's order. A picture has the size that it was made in, and its settings in the text chunk
     ``neuronatlas``. What is dead or failed has no file, nor has what a shard holds that is absent or damaged.
     ``progress`` is told how many of how many units are done.
     """
     layers = _layers(atlas)
+    old = ALEXNET if atlas.manifest.network.get("name") == "alexnet-ecoset" else {}
     place = Path(out) / FOLDER
     shards = atlas.plan.of("renderings")
     total, done, written, kept = sum(len(shard.units) for shard in shards), 0, 0, 0
@@ -85,7 +89,7 @@ def export_png(atlas: Atlas, out: str | Path, *, progress: Progress | None = Non
             if picture is None:
                 lost[unit] = reason
                 continue
-            target = folder / f"layer_{safe_name(name)}_channel_{unit.index}.png"
+            target = folder / f"layer_{safe_name(old.get(name, name))}_channel_{unit.index}.png"
             if target.is_file() and target.read_bytes() == picture:
                 kept += 1
             else:

@@ -186,9 +186,8 @@ def class_logit(layer: str, label: str | int, batch: int | None = None) -> Objec
     """
 
     def pictures(count: int, labels: tuple[str, ...]) -> list[Single]:
-        return (_of(ours.channel(layer, _index(labels, label)), batch) * (1 if batch is not None else count)).making(
-            count, labels
-        )
+        single = ours.channel(layer, _index(labels, label))
+        return [_weighed(single, count)] * count if batch is None else _of(single, batch).making(count, labels)
 
     return Objective(pictures)
 
@@ -233,9 +232,14 @@ def _of(single: Single, batch: int | None) -> Objective:
         if not 0 <= batch < count:
             message = f"batch (={batch}) is out of range: there are {count} pictures, 0 to {count - 1}"
             raise WrongInput(message)
-        return [count * single if number == batch else NOTHING for number in range(count)]
+        return [_weighed(single, count) if number == batch else NOTHING for number in range(count)]
 
     return Objective(pictures)
+
+
+def _weighed(single: Single, count: int) -> Single:
+    """An objective that counts as much as all; the name of one alone, which decides its noise, stays."""
+    return single if count == 1 else count * single
 
 
 def _index(labels: tuple[str, ...], label: str | int) -> int:
