@@ -33,6 +33,7 @@ from neuronatlas.cli.shared import (
     print_json,
     say,
 )
+from neuronatlas.cli.zoo import convert, doctor
 from neuronatlas.errors import AtlasDamaged, NeuronAtlasError
 from neuronatlas.progress import reporter
 
@@ -169,6 +170,8 @@ def render(
 
 
 app.command("map")(draw_map)
+app.command()(convert)
+app.command()(doctor)
 app.command()(export)
 
 
