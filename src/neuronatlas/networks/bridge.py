@@ -159,7 +159,7 @@ class BridgedNetwork(Network):
                     f"network {self.name!r} gives responses and maps, but no pictures: {self.function.why_no_gradient}"
                 )
                 raise WrongInput(message)
-            values = self._asked(lambda: _Foreign.apply(given, self.function, names), images)
+            values = self._asked(lambda: _Foreign.apply(given, self.function, names), images)  # type: ignore[no-untyped-call]
         else:
             values = self._asked(lambda: self.function.values(names, given.detach()), images)
         return [self._ours(name, value, len(images)) for name, value in zip(names, values, strict=True)]
@@ -205,7 +205,7 @@ class _Foreign(torch.autograd.Function):
         return tuple(values)
 
     @staticmethod
-    @once_differentiable  # type: ignore[misc]
+    @once_differentiable
     def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor, None, None]:
         """The gradient with respect to the pictures; nothing for the other arguments."""
         return ctx.pullback([each.contiguous() for each in cotangents]), None, None

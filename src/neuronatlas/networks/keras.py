@@ -52,7 +52,7 @@ class KerasFunction(ForeignFunction):
 
         total = hashlib.sha256()
         for number, weight in enumerate(self.model.weights):
-            value = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
+            value = np.ascontiguousarray(keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(weight)))
             total.update(f"{number}|{weight.path}|{value.dtype}|{value.shape}|".encode())
             total.update(value.tobytes())
         return total.hexdigest()
