@@ -127,11 +127,11 @@ def _pictures(spec: InputSpec, count: int) -> Tensor:
 
 def _takes_batches(network: OnnxNetwork) -> bool:
     """Do two pictures give, in every layer, what each gives alone? The file was written for another number."""
-    names = list(network.layers)
     generator = torch.Generator().manual_seed(0)
     shape = (2, network.input.channels, *network.input.size)
     images = torch.rand(shape, generator=generator, dtype=torch.float32).to(network.device)
     try:
+        names = list(network.layers)
         with torch.no_grad(), network.capture(names) as run:
             both, first, second = run(images), run(images[:1]), run(images[1:])
     except (RuntimeError, ValueError, IndexError):

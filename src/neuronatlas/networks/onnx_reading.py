@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from neuronatlas.errors import WrongInput
 from neuronatlas.networks.onnx_node import FLOATS, Node, NotDone
 
 if TYPE_CHECKING:
-    from onnx import AttributeProto, GraphProto, ModelProto, TensorProto
+    from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
 
 _MISSING = "ONNX files need the package onnx: pip install 'neuronatlas[onnx]'"
 _GRAPHS = (5, 10)
@@ -187,12 +188,16 @@ def tensor_of(tensor: TensorProto) -> Tensor:
 
 
 def nodes(model: ModelProto) -> list[Node]:
-    """The graph's nodes; one without a name is called after its operator and its number, a second of a name as well."""
+    """The graph's nodes, each with a name of its own.
+
+    What torch's new exporter made is called after its module in the original, ``MODULE/OPERATOR``; a node without a name
+    after its operator and its number; a second of a name as the first, and its number.
+    """
     opset = next((each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), 1)
     found: list[Node] = []
     used: set[str] = set()
     for index, node in enumerate(model.graph.node):
-        name = node.name or f"{node.op_type}_{index}"
+        name = _original(node) or node.name or f"{node.op_type}_{index}"
         name = f"{name}_{index}" if name in used else name
         used.add(name)
         op = node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
@@ -201,6 +206,13 @@ def nodes(model: ModelProto) -> list[Node]:
             outputs.pop()
         found.append(Node(op, name, tuple(node.input), tuple(outputs), _attributes(node.attribute), opset))
     return found
+
+
+def _original(node: NodeProto) -> str:
+    """The module of torch's that a node is of, and its operator; empty where the file does not tell."""
+    notes = (each.value for each in node.metadata_props if each.key == "pkg.torch.onnx.name_scopes")
+    scopes = re.findall(r"'([^']*)'", next(notes, ""))  # a list as Python writes it: modules, then the function
+    return f"{scopes[-2]}/{node.op_type}" if len(scopes) > 1 and scopes[-2] else ""
 
 
 def _attributes(attributes: Any) -> Mapping[str, Any]:
