@@ -15,17 +15,19 @@ def no_gradient(module: nn.Module, picture: Tensor) -> str:
     """Which operation, or module, a gradient does not get through; "" where none can be named.
 
     ``picture`` (1, c, h, w) is as the module takes it. A part without children that takes what has a gradient, and gives
-    what has none, is to blame; a part that knows the operator says so itself, by its ``why_no_gradient``.
+    what has none, is to blame.
     """
     lost: list[str] = []
 
     def hook(name: str) -> Callable[[nn.Module, tuple[object, ...], object], None]:
         def watch(part: nn.Module, inputs: tuple[object, ...], output: object) -> None:
             if not lost and _has_gradient(inputs) and not _has_gradient(output):
-                lost.append(_blame(part, name, inputs, output))
+                operator = operator_of(picture, name) if callable(operator_of) else ""
+                lost.append(_blame(part, name, output, operator=operator))
 
         return watch
 
+    operator_of = getattr(module, "lost_at", None)  # a program knows its operators
     hooks = [part.register_forward_hook(hook(name)) for name, part in module.named_modules()]
     try:
         with torch.enable_grad(), frozen(module):
@@ -38,14 +40,12 @@ def no_gradient(module: nn.Module, picture: Tensor) -> str:
     return lost[0] if lost else ""
 
 
-def _blame(part: nn.Module, name: str, inputs: tuple[object, ...], output: object) -> str:
+def _blame(part: nn.Module, name: str, output: object, *, operator: str) -> str:
     quantised = "quantized" in type(part).__module__ or any(
         isinstance(leaf, Tensor) and leaf.is_quantized for leaf in pytree.tree_leaves(output)
     )
     if quantised:
         return f"its module {name!r} is quantised, and whole numbers have no gradient"
-    explain = getattr(part, "why_no_gradient", None)
-    operator = explain(inputs) if callable(explain) else ""
     if operator:
         return f"the operator {operator} in its module {name!r} cannot be differentiated"
     return f"what its module {name!r} ({type(part).__name__}) computes cannot be differentiated"

@@ -11,6 +11,7 @@ from torch.utils import _pytree as pytree
 from neuronatlas.errors import WrongInput
 
 _COPIES = (nn.Identity, nn.Flatten, nn.Unflatten, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+COPIES = tuple(kind.__name__ for kind in _COPIES)
 _KINDS: tuple[tuple[tuple[type[nn.Module], ...], str], ...] = (
     ((nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d), "convolution"),
     ((nn.Linear,), "dense"),
@@ -21,6 +22,9 @@ _KINDS: tuple[tuple[tuple[type[nn.Module], ...], str], ...] = (
 
 def kind_of(module: nn.Module) -> str:
     """The kind of a layer in one word, for people."""
+    said = getattr(module, "kind", "")  # of one that stands for a part elsewhere
+    if said and isinstance(said, str):
+        return said
     for classes, kind in _KINDS:
         if isinstance(module, classes):
             return kind
@@ -32,17 +36,20 @@ def kind_of(module: nn.Module) -> str:
 
 def only_copies(module: nn.Module) -> bool:
     """Does it only pass its input on, at rest?"""
+    if getattr(module, "copies", False) is True:  # one that stands for a part elsewhere
+        return True
     return isinstance(module, _COPIES) or "Pad" in type(module).__name__.replace("Padding", "")
 
 
 def rectifies(module: nn.Module) -> bool:
-    """Is it a rectifier, whose unit may be silent everywhere?"""
-    return isinstance(module, nn.ReLU | nn.ReLU6)
+    """Is it a rectifier, whose unit may be silent everywhere? One that stands for a part elsewhere says so."""
+    return isinstance(module, nn.ReLU | nn.ReLU6) or getattr(module, "rectifies", False) is True
 
 
 def first_channels(module: nn.Module) -> int | None:
     """The colour channels of the first convolution, which are those of the pictures as a rule."""
-    return next((part.in_channels for part in module.modules() if isinstance(part, nn.Conv2d)), None)
+    known = next((part.in_channels for part in module.modules() if isinstance(part, nn.Conv2d)), None)
+    return known or next((weight.shape[1] for weight in module.parameters() if weight.ndim == 4), None)
 
 
 def plain_tensors(value: object) -> Iterator[Tensor]:

@@ -212,7 +212,7 @@ class TorchNetwork(Network):
         """Hooks on these modules; with ``keep_inputs`` they leave their inputs unchanged inside the block."""
         modules = {name: self.module.get_submodule(name) for name in watches}
         in_place = [
-            part for part in modules.values() if keep_inputs and rectifies(part) and getattr(part, "inplace", False)
+            part for part in modules.values() if keep_inputs and isinstance(part, (nn.ReLU, nn.ReLU6)) and part.inplace
         ]
         hooks = [modules[name].register_forward_hook(watch) for name, watch in watches.items()]
         try:
