@@ -12,13 +12,13 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 import neuronatlas
 from neuronatlas.errors import NeuronAtlasError, UnknownName, WrongInput
 from neuronatlas.networks import Network
 from neuronatlas.networks.torch import TorchNetwork
 from neuronatlas.units import Unit
+from tests.contracts.measures import assert_close, means, near, one_thread, outputs, slopes
 from tests.contracts.oracles import Oracle, pictures
 
 VALUES = 1e-4
@@ -43,23 +43,24 @@ def check_contract(
     ``kinds``: convolutions, dense layers and normalisations are called so. Without ``gradients`` pictures have to be
     refused. ``wakes``: silent rectifiers can be woken. ``sizes``: it takes pictures of other sizes where the oracle does.
     """
-    before = fingerprint(network)
-    check_table(network, oracle, pairs, kinds=kinds)
-    check_values(network, oracle, pairs, sizes=sizes)
-    check_recording(network, oracle, pairs)
-    check_units(network, pairs)
-    check_refusals(network, oracle, pairs)
-    check_threads(network, oracle, pairs)
-    if gradients:
-        check_gradients(network, oracle, pairs, sizes=sizes)
-        check_gradient_of_two_layers(network, oracle, pairs)
-        check_finite_differences(network, pairs)
-        check_rendering(network, oracle, pairs)
-        if wakes and oracle.silent is not None:
-            check_waking(network, oracle, pairs)
-    else:
-        check_no_gradient(network, pairs)
-    assert fingerprint(network) == before, "the weights have changed"
+    with one_thread():
+        before = fingerprint(network)
+        check_table(network, oracle, pairs, kinds=kinds)
+        check_values(network, oracle, pairs, sizes=sizes)
+        check_recording(network, oracle, pairs)
+        check_units(network, pairs)
+        check_refusals(network, oracle, pairs)
+        check_threads(network, oracle, pairs)
+        if gradients:
+            check_gradients(network, oracle, pairs, sizes=sizes)
+            check_gradient_of_two_layers(network, oracle, pairs)
+            check_finite_differences(network, pairs)
+            check_rendering(network, oracle, pairs)
+            if wakes and oracle.silent is not None:
+                check_waking(network, oracle, pairs)
+        else:
+            check_no_gradient(network, pairs)
+        assert fingerprint(network) == before, "the weights have changed"
 
 
 def fingerprint(network: Network) -> str:
@@ -84,12 +85,6 @@ def check_table(network: Network, oracle: Oracle, pairs: Mapping[str, str], *, k
     assert order == sorted(order)
 
 
-def outputs(network: Network, names: list[str], shown: Tensor, *, wake: bool = False) -> dict[str, Tensor]:
-    """The layers' outputs."""
-    with network.capture(names, wake=wake) as run:
-        return run(shown)
-
-
 def check_values(network: Network, oracle: Oracle, pairs: Mapping[str, str], *, sizes: bool = True) -> None:
     """Activations are torch's, for one picture and three, of the input's size and another, alone and together."""
     shapes = [oracle.size] + ([oracle.other_size] if sizes and oracle.other_size is not None else [])
@@ -102,12 +97,12 @@ def check_values(network: Network, oracle: Oracle, pairs: Mapping[str, str], *, 
                 again = outputs(network, list(reversed(pairs)), shown)
             assert list(found) == list(pairs)
             for name, other in pairs.items():
-                _assert_close(found[name], expected[other], VALUES, name)
-                assert torch.equal(again[name], found[name]) or _near(again[name], found[name], 1e-6), name
+                assert_close(found[name], expected[other], VALUES, name)
+                assert torch.equal(again[name], found[name]) or near(again[name], found[name], 1e-6), name
     for name in pairs:  # the forward pass may end at it
         with torch.no_grad():
             alone = outputs(network, [name], shown)[name]
-        assert _near(alone, found[name], 1e-5), name
+        assert near(alone, found[name], 1e-5), name
         assert alone.dtype == torch.float32
     assert float((found[name][0] - found[name][1]).abs().max()) > 0, "all pictures give the same"
     assert outputs(network, [], shown) == {}
@@ -121,12 +116,12 @@ def check_recording(network: Network, oracle: Oracle, pairs: Mapping[str, str]) 
         found = network.respond(shown, list(pairs), reduce=reduce)
         again = network.respond(shown, list(pairs), reduce=reduce)
         for name, other in pairs.items():
-            _assert_close(torch.from_numpy(found[name]), torch.from_numpy(expected[other]), VALUES, name)
+            assert_close(torch.from_numpy(found[name]), torch.from_numpy(expected[other]), VALUES, name)
             np.testing.assert_array_equal(found[name], again[name])
     table = neuronatlas.record(network, shown, layers=list(pairs))
     assert table.units == tuple(Unit(name, unit) for name in pairs for unit in range(network.layers[name].units))
     theirs = neuronatlas.record(oracle.network, shown, layers=list(pairs.values()))
-    _assert_close(torch.from_numpy(table.values), torch.from_numpy(theirs.values), VALUES, "record")
+    assert_close(torch.from_numpy(table.values), torch.from_numpy(theirs.values), VALUES, "record")
 
 
 def check_units(network: Network, pairs: Mapping[str, str]) -> None:
@@ -139,7 +134,7 @@ def check_units(network: Network, pairs: Mapping[str, str]) -> None:
             found = run(shown)[name]
         with torch.no_grad():
             whole = outputs(network, [name], shown)[name]
-        _assert_close(found, whole.index_select(layer.unit_axis + 1, torch.tensor(units)), 1e-5, name)
+        assert_close(found, whole.index_select(layer.unit_axis + 1, torch.tensor(units)), 1e-5, name)
 
 
 def check_refusals(network: Network, oracle: Oracle, pairs: Mapping[str, str]) -> None:
@@ -178,25 +173,6 @@ def check_threads(network: Network, oracle: Oracle, pairs: Mapping[str, str]) ->
             np.testing.assert_allclose(each[name], expected[name], rtol=1e-6, atol=1e-6)
 
 
-def means(network: Network, name: str, output: Tensor) -> Tensor:
-    """Each unit's mean over its positions, (n, units)."""
-    return (
-        output.movedim(network.layers[name].unit_axis + 1, 1)
-        .reshape(*output.shape[:1], network.layers[name].units, -1)
-        .mean(2)
-    )
-
-
-def slopes(network: Network, layers: Mapping[str, int], shown: Tensor, *, wake: bool = False) -> Tensor:
-    """The gradient, with respect to the pictures, of the sum of these layers' units' means."""
-    given = shown.clone().requires_grad_(True)
-    with network.capture(list(layers), wake=wake) as run:
-        total = torch.zeros(())
-        for name, output in run(given).items():
-            total = total + means(network, name, output)[:, layers[name]].sum()
-        return torch.autograd.grad(total, given)[0]
-
-
 def check_gradients(network: Network, oracle: Oracle, pairs: Mapping[str, str], *, sizes: bool = True) -> None:
     """The gradient of a unit's mean is torch's, for one picture and three, of the input's size and another."""
     shapes = [oracle.size] + ([oracle.other_size] if sizes and oracle.other_size is not None else [])
@@ -207,7 +183,7 @@ def check_gradients(network: Network, oracle: Oracle, pairs: Mapping[str, str], 
                 found, expected = slopes(network, {name: 1}, shown), slopes(oracle.network, {other: 1}, shown)
                 if size == oracle.size:
                     assert float(expected.abs().max()) > 0, other
-                _assert_close(found, expected, SLOPES, name)
+                assert_close(found, expected, SLOPES, name)
 
 
 def check_gradient_of_two_layers(network: Network, oracle: Oracle, pairs: Mapping[str, str]) -> None:
@@ -216,7 +192,7 @@ def check_gradient_of_two_layers(network: Network, oracle: Oracle, pairs: Mappin
     first, last = names[0], names[-1]
     shown = pictures(2, oracle.size)
     found = slopes(network, {first: 0, last: 1}, shown)
-    _assert_close(found, slopes(oracle.network, {pairs[first]: 0, pairs[last]: 1}, shown), SLOPES, "two layers")
+    assert_close(found, slopes(oracle.network, {pairs[first]: 0, pairs[last]: 1}, shown), SLOPES, "two layers")
     given = shown.clone().requires_grad_(True)
     with network.capture([first, last]) as run:
         unused = run(given)[first].square().sum()
@@ -224,7 +200,7 @@ def check_gradient_of_two_layers(network: Network, oracle: Oracle, pairs: Mappin
     theirs = shown.clone().requires_grad_(True)
     with oracle.network.capture([pairs[first]]) as run:
         expected = torch.autograd.grad(run(theirs)[pairs[first]].square().sum(), theirs)[0]
-    _assert_close(slope, expected, SLOPES, "one of two layers")
+    assert_close(slope, expected, SLOPES, "one of two layers")
 
 
 def check_finite_differences(network: Network, pairs: Mapping[str, str]) -> None:
@@ -256,11 +232,11 @@ def check_waking(network: Network, oracle: Oracle, pairs: Mapping[str, str]) -> 
     assert float(slopes(network, {name: unit}, shown).abs().max()) == 0
     expected = slopes(oracle.network, {layer: unit}, shown, wake=True)
     assert float(expected.abs().max()) > 0
-    _assert_close(slopes(network, {name: unit}, shown, wake=True), expected, SLOPES, f"{name}, woken")
+    assert_close(slopes(network, {name: unit}, shown, wake=True), expected, SLOPES, f"{name}, woken")
     with torch.no_grad():
         asleep, woken = (outputs(network, [name], shown, wake=wake)[name] for wake in (False, True))
-    _assert_close(woken, asleep, 1e-6, name)
-    _assert_close(
+    assert_close(woken, asleep, 1e-6, name)
+    assert_close(
         slopes(network, {name: unit - 1}, shown, wake=True),
         slopes(oracle.network, {layer: unit - 1}, shown, wake=True),
         SLOPES,
@@ -292,14 +268,3 @@ def check_no_gradient(network: Network, pairs: Mapping[str, str]) -> None:
     shown = pictures(1, network.input.size).requires_grad_(True)
     with pytest.raises(WrongInput, match="gives responses and maps, but no pictures"):
         outputs(network, list(pairs)[:1], shown)
-
-
-def _near(one: Tensor, other: Tensor, tolerance: float) -> bool:
-    return one.shape == other.shape and float((one - other).abs().max()) <= tolerance * float(other.abs().max())
-
-
-def _assert_close(found: Tensor, expected: Tensor, tolerance: float, name: str) -> None:
-    """Equal in shape, and everywhere to within a share of the largest number."""
-    assert found.shape == expected.shape, name
-    apart, largest = float((found - expected).abs().max()), float(expected.abs().max())
-    assert apart <= tolerance * largest, f"{name}: {apart} apart, where the largest is {largest}"

@@ -23,7 +23,9 @@ def fill(model: Any, weights: dict[str, np.ndarray], names: dict[str, str]) -> N
             continue
         weight = mine.get("weight", mine.get("vectors"))
         assert weight is not None
-        turned = channels_last(weight) if weight.ndim == 4 else weight.T if "head" in path or "dense" in path else weight
+        turned = (
+            channels_last(weight) if weight.ndim == 4 else weight.T if "head" in path or "dense" in path else weight
+        )
         part.set_weights([turned] + ([mine["bias"]] if "bias" in mine else []))
 
 
@@ -31,12 +33,12 @@ def same(x: Any, name: str, units: int, **more: Any) -> Any:
     return layers.Conv2D(units, 3, padding="same", name=name, **more)(x)
 
 
-def plain_model(*, fused: bool = False, sequential: bool = False, last: bool = True) -> tuple[Any, dict[str, str]]:
+def plain_model(*, fused: bool = False, sequential: bool = False) -> tuple[Any, dict[str, str]]:
     """`plain` and its pairs; with ``fused`` the last ReLU belongs to its convolution."""
-    shape = (None, None, 3) if last else (3, None, None)
+    shape = (None, None, 3)
     parts = [
         layers.Conv2D(6, 3, padding="same", use_bias=False, name="stem"),
-        layers.BatchNormalization(axis=-1 if last else 1, epsilon=EPSILON, name="norm"),
+        layers.BatchNormalization(epsilon=EPSILON, name="norm"),
         layers.ReLU(name="bend"),
         layers.MaxPooling2D(2, name="shrink"),
         layers.Dropout(0.5, name="drop"),
@@ -66,12 +68,16 @@ def residual_model() -> tuple[Any, dict[str, str]]:
         x = same(layers.Activation("relu", name="bend")(same(x, "one", 8)), "two", 8)
         return keras.Model(taken, layers.ReLU(name="out")(layers.Add(name="add")([x, taken])), name=name)
 
-    taken = keras.Input((12, 16, 3)[:0] + (None, None, 3))
+    taken = keras.Input((None, None, 3))
     x = layers.Conv2D(8, 2, strides=2, name="stem")(taken)
     x = block("second")(block("first")(x))
     model = keras.Model(taken, layers.Dense(5, name="head")(layers.GlobalAveragePooling2D(name="mean")(x)))
     inner = [f"{one}/{two}" for one in ("first", "second") for two in ("one", "bend", "two", "add", "out")]
-    fill(model, residual().weights, {n: n.replace("/", ".") for n in ("stem", *inner, "head") if n[-4:] in ("stem", "/one", "/two", "head")})
+    fill(
+        model,
+        residual().weights,
+        {n: n.replace("/", ".") for n in ("stem", *inner, "head") if n[-4:] in ("stem", "/one", "/two", "head")},
+    )
     return model, {name: name.replace("/", ".") for name in ("stem", *inner, "head")}
 
 
@@ -96,7 +102,7 @@ class Transformer(keras.Model):
         self.before = layers.LayerNormalization(epsilon=EPSILON, name="before")
         self.attention = layers.MultiHeadAttention(2, 6, name="attention")
         self.between = layers.LayerNormalization(epsilon=EPSILON, name="between")
-        self.wide = layers.Dense(24, activation="gelu_exact" if False else self.gelu, name="wide")
+        self.wide = layers.Dense(24, activation=self.gelu, name="wide")
         self.narrow = layers.Dense(12, name="narrow")
         self.head = layers.Dense(5, name="head")
 

@@ -78,19 +78,21 @@ class Axes:
             if turned:
                 self.turned[id(seen.output)] = seen.output
             sides = seen.output.shape[1:3] if turned else seen.output.shape[2:]
-            self._remember((sides[0], sides[1]))
+            self.remember((sides[0], sides[1]))
             return [View("turned" if turned else "whole")]
         if seen.output.ndim == 3:
-            return self._of_tokens(seen.output.shape[1])
+            return self.of_tokens(seen.output.shape[1])
         return [View()]
 
-    def _remember(self, grid: tuple[int, int]) -> None:
+    def remember(self, grid: tuple[int, int]) -> None:
+        """Note the sides of a map, on which later tokens may lie."""
         if grid in self.grids:
             self.grids.remove(grid)
         if grid[0] * grid[1] > 1:
             self.grids.insert(0, grid)
 
-    def _of_tokens(self, count: int) -> list[View]:
+    def of_tokens(self, count: int) -> list[View]:
+        """The layers in so many tokens."""
         for grid in self.grids:  # the latest map first
             before = count - grid[0] * grid[1]
             known = (0, self.before) if self.before is not None else range(MOST_BEFORE + 1)

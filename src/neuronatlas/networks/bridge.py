@@ -10,15 +10,16 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from neuronatlas.errors import NeuronAtlasError, WrongInput
+from neuronatlas.networks.axes import Axes, View
 from neuronatlas.networks.base import Capture, InputSpec, Layer, Network, awake
 
 Pullback = Callable[[list[Tensor]], Tensor]
@@ -99,10 +100,25 @@ class BridgedNetwork(Network):
         return {place.name: place for place in found}
 
     @cached_property
+    def _views(self) -> dict[str, tuple[Layer, Place, View]]:
+        """Every layer, its place, and which part of that it is."""
+        axes, found = Axes(nn.Identity(), self.input.size), {}
+        for place in self._places.values():
+            if place.reason:
+                continue
+            whole = _layer(place)
+            if len(whole.shape) == 3:
+                axes.remember((whole.shape[1], whole.shape[2]))
+            for view in axes.of_tokens(whole.shape[0]) if len(whole.shape) == 2 else [View()]:
+                name = f"{place.name}{view.ending}"
+                shape = tuple(view(torch.empty((1, *whole.shape), device="meta")).shape[1:])
+                found.setdefault(name, (replace(whole, name=name, shape=shape), place, view))
+        return found
+
+    @cached_property
     def layers(self) -> Mapping[str, Layer]:
         """Every layer by name, in the order of the forward pass."""
-        usable = [place for place in self._places.values() if not place.reason]
-        return {place.name: _layer(place) for place in usable}
+        return {name: layer for name, (layer, _, _) in self._views.items()}
 
     @property
     def unusable(self) -> Mapping[str, str]:
@@ -123,22 +139,23 @@ class BridgedNetwork(Network):
         self, layers: Iterable[str], *, wake: bool = False, units: Sequence[int] | None = None
     ) -> Iterator[Capture]:
         """See `Network.capture`. One at a time: inside the block the same network is not to be used otherwise."""
-        names = tuple(self.layer(name).name for name in layers)
-        places = [self._places[name] for name in names]
-        woken = [place for place in places if wake and place.rectifies in self._places]
-        asked = tuple(dict.fromkeys([*names, *(place.rectifies for place in woken)]))
+        views = {name: self._views[self.layer(name).name] for name in layers}
+        woken = {
+            name: place.rectifies for name, (_, place, _) in views.items() if wake and place.rectifies in self._places
+        }
+        asked = tuple(dict.fromkeys([*(place.name for _, place, _ in views.values()), *woken.values()]))
 
         def run(images: Tensor) -> dict[str, Tensor]:
             if not asked:
                 return {}
             outputs = dict(zip(asked, self._outputs(asked, images), strict=True))
-            for place in woken:
-                outputs[place.name] = awake(outputs[place.name], outputs[place.rectifies])
-            chosen = {name: outputs[name] for name in names}
+            chosen = {name: view(outputs[place.name]) for name, (_, place, view) in views.items()}
+            for name, source in woken.items():
+                chosen[name] = awake(chosen[name], views[name][2](outputs[source]))
             if units is None:
                 return chosen
             index = torch.tensor(units, dtype=torch.long)
-            return {name: value.index_select(self.layer(name).unit_axis + 1, index) for name, value in chosen.items()}
+            return {name: value.index_select(views[name][0].unit_axis + 1, index) for name, value in chosen.items()}
 
         with self._lock:
             if self._open:
