@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped, UInt8
@@ -51,7 +52,7 @@ class Entry:
     slices: tuple[Slice, ...] = ()
 
 
-class Checkpoint(Mapping[str, np.ndarray]):
+class Checkpoint(Mapping[str, Any]):  # not np.ndarray: to check a type must not read a file
     """The tensors of a checkpoint by name; each is read, and its checksum compared, when it is asked for.
 
     ``left_out`` names what is there but no array of numbers. Arrays lie in the data file itself where they can: they
