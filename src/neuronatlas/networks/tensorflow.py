@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from neuronatlas.networks.preprocessing import Given
 
 _CHANNELS = (1, 3, 4)
+_FLAT = ("Floor", "Ceil", "Round", "Rint")
 _KEPT = 16
 """Functions for so many choices of layers are kept."""
 
@@ -87,12 +89,7 @@ class TensorFlowFunction(ForeignFunction):
             rectified = names.get(step.rectifies, "")
             found.append(Place(name, step.kind, shape, step.channels_last, rectified, reason))
         unusable = {place.name for place in found if place.reason}
-        return [
-            place
-            if place.rectifies not in unusable
-            else Place(place.name, place.kind, place.shape, place.channels_last)
-            for place in found
-        ]
+        return [replace(place, rectifies="") if place.rectifies in unusable else place for place in found]
 
     def _random(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """Those of the layers that need random numbers."""
@@ -157,7 +154,7 @@ class TensorFlowFunction(ForeignFunction):
                 slope = tape.gradient(
                     outputs, given, output_gradients=[tf.constant(each.numpy()) for each in cotangents]
                 )
-            except LookupError as error:
+            except (LookupError, tf.errors.OpError) as error:
                 raise WrongInput(self._refusal(names)) from error
             if slope is None:
                 raise WrongInput(self._refusal(names))
@@ -178,7 +175,7 @@ class TensorFlowFunction(ForeignFunction):
                 passes = get_gradient_function(operator) is not None
             except LookupError:
                 passes = False
-            if not passes and operator.type not in ("Shape", "ShapeN", "Rank", "Size"):
+            if not passes or operator.type in _FLAT or not operator.outputs[0].dtype.is_floating:
                 stopping.append(f"{operator.name} ({operator.type})")
         many = f"layer {names[0]!r}" if len(names) == 1 else f"one of the layers {', '.join(map(repr, names))}"
         which = ", ".join(sorted(stopping)[:3]) or "something unknown"

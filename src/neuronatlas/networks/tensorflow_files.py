@@ -5,6 +5,7 @@ Of a file nothing is run but the reading of its weights, and no more of that tha
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from neuronatlas.networks.tensorflow_freezing import (
     prepared,
     quiet,
     sources,
+    split_sources,
 )
 
 _RESTORING = frozenset(
@@ -140,13 +142,34 @@ def _inlined(graph: Any, inputs: Sequence[str], outputs: Sequence[str]) -> Froze
     """A frozen graph, its functions written out."""
     import tensorflow as tf
 
+    alone = bool(inputs)
     if not graph.library.function:
-        return prepared(graph, inputs, outputs)
+        return prepared(graph, inputs, outputs, alone=alone)
+    split_sources(graph)
+    _rename_functions(graph)
     inputs = list(inputs) or sources(graph)
     outputs = list(outputs) or _ends(graph)
     wrapped = _imported(lambda: tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(graph, name=""), []))
     known = wrapped.graph.get_operation_by_name
-    return from_function(wrapped.prune([known(name).outputs[0] for name in inputs], _tensors(map(known, outputs))))
+    pruned = wrapped.prune([known(name).outputs[0] for name in inputs], _tensors(map(known, outputs)))
+    return from_function(pruned, alone=alone)
+
+
+def _rename_functions(graph: Any) -> None:
+    """Give functions names that hold their content: one of the same name may be in this process already."""
+    content = hashlib.sha256(graph.library.SerializeToString(deterministic=True)).hexdigest()[:16]
+    names = {each.signature.name: f"{each.signature.name}_{content}" for each in graph.library.function}
+    for function in graph.library.function:
+        function.signature.name = names[function.signature.name]
+    for each in graph.library.gradient:
+        each.function_name = names.get(each.function_name, each.function_name)
+        each.gradient_func = names.get(each.gradient_func, each.gradient_func)
+    for node in [*graph.node, *(node for function in graph.library.function for node in function.node_def)]:
+        node.op = names.get(node.op, node.op)
+        for value in node.attr.values():
+            for called in (value.func, *value.list.func):
+                if called.name in names:
+                    called.name = names[called.name]
 
 
 def _tensors(operators: Iterable[Any]) -> list[Any]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from neuronatlas.errors import WrongInput
+from neuronatlas.networks.tensorflow_conditions import resolve
 
 SOURCES = (
     "Placeholder PlaceholderV2 PlaceholderWithDefault IteratorGetNext IteratorGetNextSync QueueDequeueV2 "
@@ -56,27 +57,30 @@ def quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def from_function(function: Any) -> Frozen:
-    """A ConcreteFunction, frozen."""
+def from_function(function: Any, *, alone: bool = True) -> Frozen:
+    """A ConcreteFunction, frozen. ``alone``: it has to have one input and no more."""
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     with quiet():
         try:
             frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
-        except (ValueError, RuntimeError, TypeError) as error:
+        except (ValueError, RuntimeError, TypeError, AssertionError) as error:
             message = f"the TensorFlow function cannot be frozen: {first_line(error)}"
             raise WrongInput(message) from error
     inputs = [tensor.op.name for tensor in frozen.inputs]
     outputs = tuple(tensor.op.name for tensor in frozen.outputs)
-    return prepared(frozen.graph.as_graph_def(), inputs, outputs)
+    return prepared(frozen.graph.as_graph_def(), inputs, outputs, alone=alone)
 
 
-def prepared(graph: Any, inputs: Sequence[str], outputs: Sequence[str]) -> Frozen:
+def prepared(graph: Any, inputs: Sequence[str], outputs: Sequence[str], *, alone: bool) -> Frozen:
     """The graph ready to be differentiated, and what goes into it.
 
     A gradient that a model defines for itself is not in a file, so none counts: that of the operators does. Height and
     width of the pictures are free. Switches of phase are set for inference.
     """
+    split_sources(graph)
+    notes = tuple(_set_phases(graph))
+    resolve(graph)
     conditional = any(node.op in ("Switch", "RefSwitch") for node in graph.node)
     for node in graph.node:
         node.device = ""
@@ -86,13 +90,11 @@ def prepared(graph: Any, inputs: Sequence[str], outputs: Sequence[str]) -> Froze
             kept = [each for each in node.input if not each.startswith("^")]
             del node.input[:]
             node.input.extend(kept)
-    _split_sources(graph)
-    notes = tuple(_set_phases(graph))
     nodes = {node.name: node for node in graph.node}
     names = [name for name in (inputs or sources(graph)) if name in nodes and nodes[name].op in SOURCES]
     shapes = {name: _shape(nodes[name]) for name in names}
     taken = [name for name in names if _dtype(nodes[name]) in _PICTURES and len(shapes[name]) in (0, 4)]
-    if len(taken) != 1 or (inputs and len(names) > 1):
+    if len(taken) != 1 or (alone and len(names) > 1):
         every = ", ".join(f"{name} {shapes[name]} {_dtype(nodes[name])}" for name in names)
         message = f"the graph has the inputs [{every}]: exactly one that takes pictures (batch, height, width, channels) is needed"
         raise WrongInput(message)
@@ -116,7 +118,7 @@ def _free(node: Any, shape: tuple[int | None, ...]) -> None:
     node.attr["shape"].shape.CopyFrom(tf.TensorShape(free).as_proto())
 
 
-def _split_sources(graph: Any) -> None:
+def split_sources(graph: Any) -> None:
     """A source of several tensors (pictures and labels of a data set) becomes one placeholder a tensor."""
     import tensorflow as tf
 

@@ -79,7 +79,11 @@ def steps(operators: Sequence[Any], start: str, *, channels_last: bool, outputs:
         last = found.get(_uncopied(found[name].operator).name) if name in found else None
         if last is not None and not last.kind and last.operator.type in (*_ARITHMETIC.split(), "Mul"):
             found[last.operator.name] = replace(last, kind="function")
-    return [step for name, step in found.items() if name != start]
+    return [
+        replace(step, reason=step.reason or "it stands inside a condition or a loop") if step.depth else step
+        for name, step in found.items()
+        if name != start
+    ]
 
 
 def _step(operator: Any, data: list[Step], found: dict[str, Step]) -> Step:
@@ -94,8 +98,6 @@ def _step(operator: Any, data: list[Step], found: dict[str, Step]) -> Step:
         reason = reason or (
             f"the batch norm {operator.name!r} takes the statistics of the batch: save the graph for inference"
         )
-    if max(depth, 0):
-        reason = reason or "it stands inside a condition or a loop"
     last = _layout(operator, data[0])
     names = [each.op.name for each in operator.inputs]
     rectified = _uncopied(operator.inputs[0].op).name if operator.type in _RECTIFIERS else ""

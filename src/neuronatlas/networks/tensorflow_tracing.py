@@ -34,6 +34,9 @@ def concrete(model: Any, given: Given) -> Any:
     if not callable(model):
         message = f"model is a {type(model).__name__} that cannot be called: give it a __call__, or give its function"
         raise WrongInput(message)
+    for function in (model, model.__call__):
+        if getattr(function, "input_signature", None) is not None:
+            return function.get_concrete_function()
     spec = given.spec()
     height, width = spec.size
     shape = (
@@ -42,8 +45,6 @@ def concrete(model: Any, given: Given) -> Any:
         else [None, height, width, spec.channels]
     )
     wanted = tf.TensorSpec(shape, tf.float32)
-    if getattr(model, "input_signature", None) is not None:
-        return model.get_concrete_function()
     tried = []
     for phase in _phases(model):
         try:
