@@ -31,7 +31,7 @@ _GRAPHS = (5, 10)
 def read(path: Path) -> ModelProto:
     """The model in a file, with the weights beside it; raises `WrongInput` where it is no whole ONNX model."""
     try:
-        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+        from google.protobuf.message import DecodeError
         from onnx import ModelProto
     except ImportError as error:
         raise WrongInput(_MISSING) from error
@@ -47,6 +47,7 @@ def read(path: Path) -> ModelProto:
     if not model.graph.node or not model.opset_import:
         message = f"network {str(path)!r} holds no ONNX graph; get it anew, or export it anew"
         raise WrongInput(message)
+    _check_texts(model.graph)
     for tensor in external(model):
         _fill(tensor, path.parent)
     return model
@@ -54,6 +55,7 @@ def read(path: Path) -> ModelProto:
 
 def whole_model(model: ModelProto) -> ModelProto:
     """A model in memory, with functions of its own written out; raises `WrongInput` where weights are elsewhere."""
+    _check_texts(model.graph)
     for tensor in external(model):
         message = (
             f"model holds tensor {tensor.name!r} in another file: load the model from its file, with "
@@ -69,6 +71,21 @@ def whole_model(model: ModelProto) -> ModelProto:
     except Exception as error:
         message = f"model has functions of its own that cannot be written out: {_first_line(error)}"
         raise WrongInput(message) from error
+
+
+def _check_texts(graph: GraphProto) -> None:
+    """Refuse a graph whose names are no text: protobuf gives them as bytes where they are not UTF-8."""
+    texts: list[object] = [graph.name, *(each.name for each in (*graph.input, *graph.output, *graph.initializer))]
+    for node in graph.node:
+        texts += [node.name, node.op_type, node.domain, *node.input, *node.output]
+        texts += [each.name for each in node.attribute]
+        texts += [each.value for each in node.metadata_props]
+    for tensor in _tensors(graph):
+        texts += [text for entry in tensor.external_data for text in (entry.key, entry.value)]
+    for text in texts:
+        if not isinstance(text, str):
+            message = f"the model holds the name {text!r}, which is no text in UTF-8: it is damaged, get it anew"
+            raise WrongInput(message)
 
 
 def external(model: ModelProto) -> Iterator[TensorProto]:
