@@ -15,6 +15,8 @@ def test_there_are_pages() -> None:
     assert "add-an-objective" in [page.stem for page in PAGES]
 
 
+@pytest.mark.filterwarnings("ignore:You are using the legacy TorchScript-based ONNX export:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The feature will be removed:DeprecationWarning:torch.onnx")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_its_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = re.findall(r"^```python\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
