@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor, nn
 
+from neuronatlas.compat.keras_recording import is_keras, record_keras
 from neuronatlas.compat.recording import but_the_last, record_module
 from neuronatlas.errors import UnknownName, WrongInput
 from neuronatlas.maps import ResponseMap, standardise
@@ -38,7 +39,7 @@ DPI = 100
 
 
 class NeuralResponseMap:
-    """A map of the neurons of ``model``, a `torch.nn.Module` or anything that `as_network` takes.
+    """A map of the neurons of ``model``: a Keras model on any backend, a `torch.nn.Module`, or a `Network`.
 
     ``scale``: what is drawn from 0 to 1, the 1st to the 99th "percentile" of a neuron's responses, which one outlying
     sample does not squeeze, or as in the old class "minmax". ``seed``: see `ResponseMap`.
@@ -49,7 +50,10 @@ class NeuralResponseMap:
     """
 
     def __init__(self, model: object, *, scale: str = "percentile", seed: int = 0) -> None:
-        self.model = unwrapped(model) if isinstance(model, nn.Module) else as_network(model)
+        self.model: Any = model
+        self._is_keras = is_keras(model)
+        if not self._is_keras:
+            self.model = unwrapped(model) if isinstance(model, nn.Module) else as_network(model)
         self.settings = ResponseMap(correlation="spearman", scale=scale, seed=seed)
         self.neurons: Bool[np.ndarray, " recorded"] | None = None
         self.projection: Float64[np.ndarray, "units 2"] | None = None
@@ -61,15 +65,16 @@ class NeuralResponseMap:
         self._map = self.settings
         self._grid: _Grid | None = None
 
-    def TrainMap(self, inputs: Any, layers: Iterable[str | nn.Module] | None = None) -> None:
+    def TrainMap(self, inputs: Any, layers: Iterable[Any] | None = None) -> None:
         """Lay out the neurons by their responses to ``inputs``: an array or tensor whose first axis is the samples.
 
-        A torch module is given them as they are. A `Network` is given what `record` takes. ``layers``: names, or modules
-        of the model; by default all but the last. What has positions is averaged over them; what has no axis of
-        samples is left out, of which ``notes`` tell; a module that runs k times
-        is ``name#0`` to ``name#k-1``.
+        A Keras model and a torch module are given them as they are, a `Network` what `record` takes. ``layers``: names,
+        or layers of the model; by default all but the last, of a Keras model those in ``model.layers``. What has
+        positions is averaged over them; what has no axis of samples is left out, of which ``notes`` tell; a layer that
+        runs k times is ``name#0`` to ``name#k-1``.
         """
-        responses, told = self._record(inputs, None if layers is None else _names(self.model, layers))
+        asked = layers if layers is None or self._is_keras else _names(self.model, layers)
+        responses, told = self._record(inputs, None if asked is None else list(asked))
         if len(responses.stimuli) < 2:
             message = "inputs holds 1 sample, over which no neuron varies: give several, 100 or more for a map"
             raise WrongInput(message)
@@ -86,7 +91,7 @@ class NeuralResponseMap:
         self.notes = _notes(units, constant, self.copies) + told + self._map.notes
         self.projection = _each_axis(self._map.positions)
         self._layers = list(dict.fromkeys(unit.layer for unit in units))
-        self._shape = tuple(np.shape(inputs)[1:]) if isinstance(inputs, np.ndarray | Tensor) else ()
+        self._shape = tuple(np.shape(inputs)[1:]) if self._is_keras or isinstance(inputs, np.ndarray | Tensor) else ()
 
     def GenerateMap(
         self,
@@ -147,8 +152,12 @@ class NeuralResponseMap:
             raise WrongInput(message)
         return self.projection
 
-    def _record(self, inputs: Any, layers: list[str] | None) -> tuple[Responses, tuple[str, ...]]:
+    def _record(self, inputs: Any, layers: list[Any] | None) -> tuple[Responses, tuple[str, ...]]:
         """The responses of ``layers``, or of all but the last, to ``inputs``; and notes on what was read."""
+        if self._is_keras:
+            if not hasattr(inputs, "shape") or not hasattr(inputs, "dtype"):
+                raise WrongInput(_refusal(inputs))
+            return record_keras(self.model, inputs, layers)
         if isinstance(self.model, Network):
             if not isinstance(inputs, np.ndarray | StimulusSet | str | os.PathLike):
                 raise WrongInput(_refusal(inputs))

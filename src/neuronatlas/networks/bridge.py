@@ -102,7 +102,8 @@ class BridgedNetwork(Network):
     @cached_property
     def _views(self) -> dict[str, tuple[Layer, Place, View]]:
         """Every layer, its place, and which part of that it is."""
-        axes, found = Axes(nn.Identity(), self.input.size), {}
+        axes = Axes(nn.Identity(), self.input.size)
+        found: dict[str, tuple[Layer, Place, View]] = {}
         for place in self._places.values():
             if place.reason:
                 continue

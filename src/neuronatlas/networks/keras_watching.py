@@ -43,19 +43,26 @@ class Reached(BaseException):
 
 @dataclass(frozen=True)
 class Seen:
-    """A tensor that a model computed: of which layer, and whose rectified values it is, both by address."""
+    """A tensor that a model computed: its address, the path of its layer or of what is inside it, and the layer."""
 
     address: str
     path: str
     place: Place
+    part: Any
 
 
 class Watch:
-    """What one forward pass of a model gives. ``wanted``: the addresses to keep; None to look at all there are."""
+    """What one forward pass of a model gives. ``wanted``: the addresses to keep; None to look at all there are.
 
-    def __init__(self, model: Any, wanted: tuple[str, ...] | None, *, channels_last: bool) -> None:
+    With ``copies`` those of layers that only pass their input on are looked at too.
+    """
+
+    def __init__(
+        self, model: Any, wanted: tuple[str, ...] | None, *, channels_last: bool, copies: bool = False
+    ) -> None:
         self.model = model
         self.wanted = wanted
+        self.copies = copies or wanted is not None
         self.channels_last = channels_last
         self.kept: dict[str, Any] = {}
         self.found: list[Seen] = []
@@ -101,11 +108,11 @@ class Watch:
         finally:
             self._path.pop()
             self._blind = False
-        if _only_copies(part):
+        if not self.copies and only_copies(part):
             return outputs
         given = {id(value) for value in inputs.values()}
         for suffix, leaf in _leaves(outputs).items():
-            if id(leaf) not in given:
+            if self.copies or id(leaf) not in given:
                 source = origin or (inner[0] if inner and not suffix else "")
                 self._report(f"{path}#{number}{suffix}", path, leaf, part, rectifies=source)
         return outputs
@@ -163,7 +170,7 @@ class Watch:
         place = Place(address, kind_of(part), shape[1:], last, rectifies, reason)
         if id(leaf) not in self._origin:
             self._origin[id(leaf)] = address, leaf
-        self.found.append(Seen(address, path, place))
+        self.found.append(Seen(address, path, place, part))
 
     def _name(self, part: Any) -> str:
         """The layer's name; ~k where k other layers beside it have the same."""
@@ -227,7 +234,7 @@ def _rectifies(part: Any) -> bool:
     return name in ("Relu", "Relu6")
 
 
-def _only_copies(part: Any) -> bool:
+def only_copies(part: Any) -> bool:
     """Does it only pass on what it is given, or make a picture of a picture?"""
     name = type(part).__name__
     return _module(part).startswith("keras.") and (name in _COPIES or name.startswith("Random"))
