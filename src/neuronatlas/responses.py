@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from neuronatlas.errors import WrongInput
-from neuronatlas.networks.base import Layer, Network, Reduction, check_reduction, layer_names
+from neuronatlas.networks.base import Layer, Network, NotReached, Reduction, check_reduction, layer_names
 from neuronatlas.stimuli import Stimulus, StimulusSet, folder
 from neuronatlas.table import Responses
 from neuronatlas.units import Unit
@@ -41,7 +41,8 @@ def record(
     ``reduce`` is "mean" or "max" over positions; a position (row, column), counted from 0; or "none": every position is
     a neuron of its own. With the last two a unit of a map carries its position, a token that of a map of one row; a
     unit of a dense layer is itself. ``progress`` is told how many of how many stimuli are done. Responses that are not
-    finite stand in the table as they are.
+    finite stand in the table as they are. A layer that the network does not come to with some stimuli is left out, which
+    the table's ``notes`` say.
 
     Raises `WrongInput`, before anything is computed, where the table would take more than `SHARE` of the free memory.
     """
@@ -62,21 +63,38 @@ def record(
     counts = [sum(1 for _ in places(layer, reduce)) * layer.units for layer in sources]
     _check_memory(len(shown), sum(counts), reduce)
     values = np.empty((len(shown), sum(counts)), np.float32)
+    first = dict(zip(names, np.cumsum([0, *counts]).tolist(), strict=False))  # the first column of each layer
+    notes: list[str] = []
     for start in range(0, len(shown), BATCH):
         stop = min(start + BATCH, len(shown))
         if isinstance(shown, np.ndarray):
             part = shown[start:stop]
         else:
             part = in_colours_of(network, pixels(network, shown.items[start:stop]))
-        found = network.respond(part, names, reduce=reduce)
-        column = 0
-        for name, count in zip(names, counts, strict=True):
-            values[start:stop, column : column + count] = found[name]
-            column += count
+        found, lost = _reached(network, part, names, reduce=reduce)
+        notes += [f"layer {name!r} is left out: it was not reached with stimuli {start} to {stop - 1}" for name in lost]
+        names = [name for name in names if name not in lost]
+        for name in names:
+            values[start:stop, first[name] : first[name] + found[name].shape[1]] = found[name]
         if progress is not None:
             progress(stop, len(shown))
-    units = tuple(unit for layer in sources for unit in units_of(layer, reduce))
-    return Responses(values, units, titles, labels)
+    kept = [unit.layer in set(names) for layer in sources for unit in units_of(layer, reduce)] if notes else []
+    units = tuple(unit for layer in sources if layer.name in names for unit in units_of(layer, reduce))
+    return Responses(values[:, kept] if notes else values, units, titles, labels, tuple(notes))
+
+
+def _reached(
+    network: Network, pictures: np.ndarray, layers: list[str], *, reduce: Reduction
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The responses of the layers that the network comes to, and the other layers; raises where it comes to none."""
+    lost: list[str] = []
+    while True:
+        try:
+            return network.respond(pictures, [name for name in layers if name not in lost], reduce=reduce), lost
+        except NotReached as error:
+            lost += error.layers
+            if len(lost) == len(layers):
+                raise
 
 
 def units_of(layer: Layer, reduce: Reduction = "mean") -> Iterator[Unit]:

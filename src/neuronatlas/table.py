@@ -27,13 +27,15 @@ class Responses:
     """Responses of units to stimuli.
 
     ``values`` may hold NaN or infinities where the network did; whoever reads them masks and counts them.
-    ``labels`` gives each stimulus its class, or ``""`` where it has none.
+    ``labels`` gives each stimulus its class, or ``""`` where it has none. ``notes`` say what was left out and why; no file
+    keeps them.
     """
 
     values: Float32[np.ndarray, "stimuli units"]
     units: tuple[Unit, ...]
     stimuli: tuple[str, ...]
     labels: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse names that do not fit the table."""
@@ -67,6 +69,7 @@ class Responses:
             tuple(self.units[column] for column in columns),
             tuple(self.stimuli[row] for row in rows),
             tuple(self.labels[row] for row in rows),
+            self.notes,
         )
 
     @classmethod
@@ -87,7 +90,9 @@ class Responses:
             if count > 1:
                 message = f"tables hold unit {unit} {count} times: leave out all but one of its columns"
                 raise WrongInput(message)
-        return cls(np.concatenate([part.values for part in parts], axis=1), units, parts[0].stimuli, parts[0].labels)
+        values = np.concatenate([part.values for part in parts], axis=1)
+        notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
+        return cls(values, units, parts[0].stimuli, parts[0].labels, notes)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the table to a safetensors file, in place of one that is there; `load` reads it."""

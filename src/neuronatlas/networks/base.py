@@ -197,7 +197,7 @@ class Network(ABC):
     ) -> dict[str, Float[np.ndarray, "n units"]]:
         """The responses of every unit of ``layers`` to pictures, uint8 or in 0..1; see `pool` for ``reduce``.
 
-        As many pictures go through at once as `ROOM` allows. Raises `WrongInput` where the pictures are no such array or
+        As many pictures go through at once as `ROOM` allows, and half as many each time that memory runs out. Raises `WrongInput` where the pictures are no such array or
         have not the network's channels.
         """
         names = layer_names(layers)
@@ -208,13 +208,26 @@ class Network(ABC):
         found: dict[str, list[np.ndarray]] = {name: [] for name in names}
         scale = 255 if pictures.dtype == np.uint8 else 1
         with torch.no_grad(), self.capture(names) as run:
-            for start in range(0, len(pictures), most):
+            start = 0
+            while start < len(pictures):
                 part = pictures[start : start + most].astype(np.float32) / scale
-                for name, output in run(
-                    torch.from_numpy(part).permute(0, 3, 1, 2).contiguous().to(self.device)
-                ).items():
-                    found[name].append(pool(output, reduce=reduce).cpu().numpy())
+                images = torch.from_numpy(part).permute(0, 3, 1, 2).contiguous().to(self.device)
+                try:
+                    outputs = {name: pool(output, reduce=reduce).cpu().numpy() for name, output in run(images).items()}
+                except RuntimeError as error:
+                    if most == 1 or not memory_ran_out(error):
+                        raise
+                    most = max(1, min(most, len(part)) // 2)
+                    continue
+                for name, output in outputs.items():
+                    found[name].append(output)
+                start += len(part)
         return {name: np.concatenate(values) for name, values in found.items()}
+
+
+def memory_ran_out(error: Exception) -> bool:
+    """Is this torch's word for too little memory, on an accelerator or on the processor?"""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error)
 
 
 def pool(output: Tensor, *, reduce: Reduction = "mean") -> Float[Tensor, "n units"]:

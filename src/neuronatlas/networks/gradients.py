@@ -23,7 +23,9 @@ def no_gradient(module: nn.Module, picture: Tensor) -> str:
         def watch(part: nn.Module, inputs: tuple[object, ...], output: object) -> None:
             if not lost and _has_gradient(inputs) and not _has_gradient(output):
                 operator = operator_of(picture, name) if callable(operator_of) else ""
-                lost.append(_blame(part, name, output, operator=operator))
+                what = f"the operator {operator} in" if operator else "what"
+                kind = "" if operator else f" ({type(part).__name__}) computes"
+                lost.append(f"{what} its module {name!r}{kind} cannot be differentiated")
 
         return watch
 
@@ -38,17 +40,6 @@ def no_gradient(module: nn.Module, picture: Tensor) -> str:
         for each in hooks:
             each.remove()
     return lost[0] if lost else ""
-
-
-def _blame(part: nn.Module, name: str, output: object, *, operator: str) -> str:
-    quantised = "quantized" in type(part).__module__ or any(
-        isinstance(leaf, Tensor) and leaf.is_quantized for leaf in pytree.tree_leaves(output)
-    )
-    if quantised:
-        return f"its module {name!r} is quantised, and whole numbers have no gradient"
-    if operator:
-        return f"the operator {operator} in its module {name!r} cannot be differentiated"
-    return f"what its module {name!r} ({type(part).__name__}) computes cannot be differentiated"
 
 
 def _has_gradient(values: object) -> bool:

@@ -133,7 +133,7 @@ class Opened(Part, Listener):
         if part is None:
             return value
         try:
-            return part(self.inputs[-1], value)  # type: ignore[no-any-return]
+            return part(self.inputs[-1], value)
         except BaseException as error:
             self.raised = error
             raise

@@ -144,6 +144,8 @@ class TorchNetwork(Network):
             given = len(images)
             if not places:
                 return {}
+            if images.requires_grad and torch.is_grad_enabled():
+                self._check_quantised(places)
             for watch in watches.values():
                 watch.calls = 0
             with suppress(Reached):
@@ -186,6 +188,20 @@ class TorchNetwork(Network):
         if len(output) != pictures:
             message = f"layer {name!r} gives {len(output)} rows for {pictures} pictures: it does not answer to each"
             raise WrongInput(message)
+
+    def _check_quantised(self, layers: Iterable[str]) -> None:
+        """Refuse layers at or after a quantised module: some of these let a wrong gradient through."""
+        order = list(self._table.places)
+        homes = [place.home for place in self._table.places.values()]
+        kinds = [type(self.module.get_submodule(home)).__module__ for home in homes]
+        first = next((number for number, kind in enumerate(kinds) if "quantized" in kind), len(order))
+        for name in layers:
+            if order.index(self.layer(name).name) >= first:
+                message = (
+                    f"layer {name!r} of network {self.name!r} gives responses and maps, but no pictures: its module "
+                    f"{homes[first]!r} is quantised, and whole numbers have no gradient"
+                )
+                raise WrongInput(message)
 
     def _check_gradient(self, seen: Mapping[str, Tensor], images: Tensor) -> None:
         """Refuse outputs that no gradient leads back from, with the reason."""

@@ -25,10 +25,11 @@ from neuronatlas.networks.base import Network
 from neuronatlas.objectives import Joint, Objective
 from neuronatlas.objectives.base import reading
 from neuronatlas.objectives.custom import Function
+from neuronatlas.rendering.memory import within_memory
 from neuronatlas.rendering.recipe import PRESETS, Recipe, fit_canvas, recipe_of, tile_size
 from neuronatlas.rendering.result import Rendering
 from neuronatlas.rendering.task import ATTEMPTS, EVERY, PATIENCE, Frame, Job, Task
-from neuronatlas.rendering.workers import Watch, make
+from neuronatlas.rendering.workers import Watch
 from neuronatlas.units import Unit
 
 __all__ = [
@@ -123,7 +124,7 @@ def render(
     tries: list[dict[int, Rendering]] = [{} for _ in wanted]
     done = 0
     for task, jobs in _groups(network, wanted, recipe, seed, together=together):
-        with closing(make(task, jobs, watch, workers)) as made:
+        with closing(within_memory(task, jobs, watch, workers)) as made:
             for job, rendering in made:
                 tries[job.number][job.restart] = rendering
                 if len(tries[job.number]) == recipe.restarts:

@@ -24,8 +24,8 @@ class Rendering:
     ``image`` is in 0..1: RGB, RGB with alpha, grey, or as many planes as the network takes. ``score`` is the
     objective's value for exactly this picture (over mid-grey where it has alpha; in the precision of the recipe), ``curve`` its value for the
     transformed picture at each step, NaN for steps that were not needed. ``status`` is "" or "dead" (no gradient
-    reached the picture in the first steps, or the objective never stirred) or "failed" (it diverged): then ``image`` is
-    plain grey, since a picture is never invented, and ``reason`` says more.
+    reached the picture in the first steps, or the objective never stirred), "failed" (it diverged) or "oom" (memory ran
+    out with this picture alone): then ``image`` is plain grey, since a picture is never invented, and ``reason`` says more.
     """
 
     objective: str

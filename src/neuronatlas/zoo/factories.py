@@ -62,6 +62,8 @@ def load(word: str, given: Given) -> Network:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         made = _make(factory)
+    if isinstance(made.model, nn.Module):
+        made.model.eval()  # as it is when it is new, a module would be in training mode
     if file is not None:
         fill(made.model, file)
     if isinstance(made.model, Network):
