@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import os
+import shutil
+import subprocess
+import sys
 import warnings
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -139,6 +144,35 @@ def test_another_number_of_classes_is_told() -> None:
 def test_a_folder_without_a_checkpoint_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WrongInput, match=r"folder .* holds no checkpoint"):
         AlexNetCodeOcean(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a checkpoint of AlexNet that TensorFlow wrote, and what TensorFlow answers to four pictures."""
+    folder = tmp_path_factory.mktemp("training_seed_01")
+    pictures = np.random.default_rng(5).random((4, 224, 224, 3)).astype(np.float32)
+    np.save(folder / "pictures.npy", pictures)
+    program = Path(__file__).parents[1] / "zoo" / "tensorflow_writing.py"
+    few = {"TF_CPP_MIN_LOG_LEVEL": "3", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, str(program), "alexnet", str(folder), "9", "no"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | few)
+    assert done.returncode == 0, done.stderr
+    yield folder
+    shutil.rmtree(folder)  # 0.2 GB
+
+
+def test_it_draws_the_network_that_is_in_the_folder(checkpoint: Path) -> None:
+    model = AlexNetCodeOcean(checkpoint, output_size=9, vis_layer=0, channel=63, thresholds=(8,))
+    with np.load(checkpoint / "answers.npz") as answers:
+        for layer in (LAYERS[0], LAYERS[4]):
+            found = model.network.respond(np.load(checkpoint / "pictures.npy"), [layer])[layer]
+            np.testing.assert_allclose(found, answers[layer], atol=2e-4)
+    (picture,) = model.lucid_visualize_layer()[63]
+    assert picture.shape == (1, 224, 224, 3)
+    grey = np.full_like(picture, 0.5)
+    before, after = (model.network.respond(each, [LAYERS[0]])[LAYERS[0]][0, 63] for each in (grey, picture))
+    assert after > before
+    assert model.layer_shape_dict[LAYERS[7]] == (1, 1, 1, 9)
 
 
 # render_vis as Lucid has it.
