@@ -50,7 +50,8 @@ class JaxFunction(ForeignFunction):
 
         self.channels_last = channels_last
         self._forward = forward
-        leaves, self._structure = jax.tree_util.tree_flatten_with_path(parameters)
+        leaves, structure = jax.tree_util.tree_flatten_with_path(parameters)
+        self._structure: Any = structure
         self._paths = [jax.tree_util.keystr(path) for path, _ in leaves]
         self._leaves = [leaf for _, leaf in leaves]
         self._numbers = [place for place, leaf in enumerate(self._leaves) if isinstance(leaf, (jax.Array, np.ndarray))]
@@ -77,7 +78,7 @@ class JaxFunction(ForeignFunction):
             about.update(self._all(weights, shown))
             return [each.value for each in about.values() if not each.reason]
 
-        shown = jax.ShapeDtypeStruct(tuple(pictures.shape), jnp.float32)
+        shown: Any = jnp.zeros(tuple(pictures.shape), jnp.float32)
         program, shapes = _said(lambda: jax.make_jaxpr(arrays, return_shape=True)(self._weights(), shown), pictures)
         usable = [name for name, each in about.items() if not each.reason]
         variables = dict(zip(usable, program.jaxpr.outvars, strict=True))
@@ -97,10 +98,11 @@ class JaxFunction(ForeignFunction):
     def fingerprint(self) -> str:
         """The sha256 of every array among the parameters with its path, type and shape; keys of random numbers apart."""
         import jax
+        from jax import numpy as jnp
 
         total = hashlib.sha256()
         for path, leaf in sorted(zip(self._paths, self._leaves, strict=True), key=lambda each: each[0]):
-            if isinstance(leaf, (jax.Array, np.ndarray)) and not jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            if isinstance(leaf, (jax.Array, np.ndarray)) and not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
                 total.update(f"{path}|{leaf.dtype}|{tuple(leaf.shape)}|".encode())
                 total.update(np.asarray(leaf).tobytes())
         return total.hexdigest()

@@ -114,7 +114,7 @@ def _nnx(model: Any) -> tuple[Forward, Any]:
     rest = _at_rest(model)
 
     def forward(weights: Any, pictures: Any) -> dict[str, Reached]:
-        copy = nnx.merge(definition, weights)
+        copy: Any = nnx.merge(definition, weights)
         copy.eval()
         calls: list[tuple[tuple[str, ...], Any, Any]] = []
         parts = {
