@@ -1,14 +1,42 @@
-"""Where the gradient is lost on the way from a layer to the picture."""
+"""Layers that no picture can be made for: where the gradient is lost on the way from them to the picture."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from neuronatlas.errors import WrongInput
+from neuronatlas.networks.listing import Table
 from neuronatlas.networks.modules import frozen
+
+NO_PICTURES = "layer {layer!r} of network {network!r} gives responses and maps, but no pictures: {reason}"
+
+
+def refuse_quantised(module: nn.Module, table: Table, layers: Mapping[str, str], network: str) -> None:
+    """Refuse layers at or after a quantised module, since some of these let a wrong gradient through.
+
+    ``layers`` are names as they were given, with those of the table.
+    """
+    order = list(table.places)
+    homes = [place.home for place in table.places.values()]
+    kinds = [type(module.get_submodule(home)).__module__ for home in homes]
+    first = next((number for number, kind in enumerate(kinds) if "quantized" in kind), len(order))
+    for layer, name in layers.items():
+        if order.index(name) >= first:
+            reason = f"its module {homes[first]!r} is quantised, and whole numbers have no gradient"
+            raise WrongInput(NO_PICTURES.format(layer=layer, network=network, reason=reason))
+
+
+def refuse_lost(module: nn.Module, seen: Mapping[str, Tensor], picture: Callable[[], Tensor], network: str) -> None:
+    """Refuse outputs none of which has a gradient, where what stops it can be named."""
+    if any(output.requires_grad for output in seen.values()):
+        return
+    reason = no_gradient(module, picture())
+    if reason:
+        raise WrongInput(NO_PICTURES.format(layer=next(iter(seen)), network=network, reason=reason))
 
 
 def no_gradient(module: nn.Module, picture: Tensor) -> str:

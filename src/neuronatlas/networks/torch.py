@@ -25,7 +25,7 @@ from neuronatlas.networks import probing
 from neuronatlas.networks.axes import Axes
 from neuronatlas.networks.base import Capture, InputSpec, Layer, Network, NotReached, awake
 from neuronatlas.networks.copies import agree, checksum, copied
-from neuronatlas.networks.gradients import no_gradient
+from neuronatlas.networks.gradients import refuse_lost, refuse_quantised
 from neuronatlas.networks.listing import UNSEEN, Table, listed
 from neuronatlas.networks.modules import first_channels, frozen, moved, only_copies, plain_tensors, rectifies, unwrapped
 from neuronatlas.networks.preprocessing import Given
@@ -145,7 +145,7 @@ class TorchNetwork(Network):
             if not places:
                 return {}
             if images.requires_grad and torch.is_grad_enabled():
-                self._check_quantised(places)
+                refuse_quantised(self.module, self._table, {name: self.layer(name).name for name in places}, self.name)
             for watch in watches.values():
                 watch.calls = 0
             with suppress(Reached):
@@ -154,7 +154,9 @@ class TorchNetwork(Network):
             if missing:
                 raise NotReached(missing)
             if images.requires_grad and torch.is_grad_enabled():
-                self._check_gradient(seen, images)
+                refuse_lost(
+                    self.module, seen, lambda: self.input.normalise(images[:1].detach()).to(self.dtype), self.name
+                )
             return {name: seen[name] for name in places}
 
         with (
@@ -188,28 +190,6 @@ class TorchNetwork(Network):
         if len(output) != pictures:
             message = f"layer {name!r} gives {len(output)} rows for {pictures} pictures: it does not answer to each"
             raise WrongInput(message)
-
-    def _check_quantised(self, layers: Iterable[str]) -> None:
-        """Refuse layers at or after a quantised module: some of these let a wrong gradient through."""
-        order = list(self._table.places)
-        homes = [place.home for place in self._table.places.values()]
-        kinds = [type(self.module.get_submodule(home)).__module__ for home in homes]
-        first = next((number for number, kind in enumerate(kinds) if "quantized" in kind), len(order))
-        for name in layers:
-            if order.index(self.layer(name).name) >= first:
-                message = (
-                    f"layer {name!r} of network {self.name!r} gives responses and maps, but no pictures: its module "
-                    f"{homes[first]!r} is quantised, and whole numbers have no gradient"
-                )
-                raise WrongInput(message)
-
-    def _check_gradient(self, seen: Mapping[str, Tensor], images: Tensor) -> None:
-        """Refuse outputs that no gradient leads back from, with the reason."""
-        if not any(output.requires_grad for output in seen.values()):
-            reason = no_gradient(self.module, self.input.normalise(images[:1].detach()).to(self.dtype))
-            if reason:
-                message = f"layer {next(iter(seen))!r} of network {self.name!r} gives responses and maps, but no pictures: {reason}"
-                raise WrongInput(message)
 
     @contextmanager
     def _opened(self) -> Iterator[None]:
