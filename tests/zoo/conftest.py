@@ -33,15 +33,24 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(
-    scope="session", params=[pytest.param((565, "yes"), id="ecoset"), pytest.param((1000, "no"), id="imagenet")]
-)
-def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with AlexNet's checkpoint and what TensorFlow answers to photographs."""
-    folder = tmp_path_factory.mktemp("training_seed") / "training_seed_01"
+@pytest.fixture(scope="session")
+def ecoset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with AlexNet's checkpoint as trained on ecoset, and what TensorFlow answers to photographs."""
+    yield from alexnet(tmp_path_factory, "565", "yes")
+
+
+@pytest.fixture
+def imagenet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The same of a thousand classes, without what the training kept beside the weights."""
+    yield from alexnet(tmp_path_factory, "1000", "no")
+
+
+def alexnet(tmp_path_factory: pytest.TempPathFactory, classes: str, slots: str) -> Iterator[Path]:
+    """Written when it is asked for, and removed after: it has 388 MB."""
+    folder = tmp_path_factory.mktemp("seeds") / "training_seed_01"
     folder.mkdir()
     centres = [item for item in stimuli.photographs() if "/1.00" in item.name][:4]
     np.save(folder / "pictures.npy", np.stack([item.draw(224) for item in centres]).astype(np.float32) / 255)
-    write("alexnet", folder, *map(str, request.param))
+    write("alexnet", folder, classes, slots)
     yield folder
     shutil.rmtree(folder)

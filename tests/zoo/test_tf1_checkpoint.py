@@ -54,7 +54,7 @@ def test_the_checksum_of_blocks_is_that_of_the_whole(rng: np.random.Generator) -
 def test_every_tensor_is_read_bit_for_bit(small: Path) -> None:
     found, wanted = read(small / "small"), np.load(small / "values.npz")
     assert set(found) == set(wanted)
-    assert len(found) == 420
+    assert len(found) == 418
     assert found.left_out == ("text",)
     for name in wanted:
         assert found[name].dtype == wanted[name].dtype == found.dtypes[name]
@@ -95,11 +95,16 @@ def test_no_flipped_bit_of_the_index_goes_unseen(small: Path, tmp_path: Path) ->
         broken = bytearray(whole)
         broken[place // 8] ^= 1 << (place % 8)
         index.write_bytes(broken)
+        told = ""
         try:
-            assert read(prefix)["scalar"] == -7
+            value = read(prefix)["scalar"]
         except WrongInput as error:
-            assert "sharded.index cannot be read" in str(error)
+            told = str(error)
+        if told:
+            assert "sharded.index cannot be read" in told
             refused.append(place)
+        else:
+            assert value == -7
     assert set(range(8 * (len(whole) - 48))) <= set(refused)  # the footer has no checksum, and bytes without meaning
 
 

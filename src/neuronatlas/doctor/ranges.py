@@ -129,15 +129,15 @@ def _try(network: Network, spec: InputSpec, name: str, *, pictures: Pictures, wa
     if answers.min() < 0 or np.abs(answers.sum(1) - 1).max() > 1e-3:
         powers = np.exp(answers - answers.max(1, keepdims=True))
         chances = powers / powers.sum(1, keepdims=True)
-    information = float(_entropy(chances.mean(0)) - _entropy(chances).mean())
+    information = float(_entropy(chances.mean(0, keepdims=True)).mean() - _entropy(chances).mean())
     best = answers.argmax(1)
     right = np.array([int(best[number]) in classes for number, classes in wanted.items()], dtype=bool)
     return Trial(name, information, right)
 
 
-def _entropy(chances: Float[np.ndarray, "*n classes"]) -> Float[np.ndarray, "*n"]:
+def _entropy(chances: Float[np.ndarray, "n classes"]) -> Float[np.ndarray, " n"]:
     """In bits."""
-    return -np.asarray((chances * np.log2(np.maximum(chances, 1e-300))).sum(-1))
+    return -(chances * np.log2(np.maximum(chances, 1e-300))).sum(1)
 
 
 def _numbers(known: tuple[str, ...], labels: list[str]) -> dict[int, set[int]]:

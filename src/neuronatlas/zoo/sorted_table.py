@@ -42,6 +42,7 @@ def read_table(content: bytes) -> Iterator[tuple[bytes, bytes]]:
         number, place = _varint(footer, place)
         handle.append(number)
     body = content[:-_FOOTER]
+    _block(body, handle[0], handle[1])  # of no use here, but no damage goes unseen
     last = b""
     for _, where in _entries(_block(body, handle[2], handle[3])):
         start, middle = _varint(where, 0)
