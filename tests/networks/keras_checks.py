@@ -27,12 +27,7 @@ pytestmark = pytest.mark.filterwarnings(  # Keras 3.15 itself, with numpy 2, whe
 layers = keras.layers
 BACKEND = keras.backend.backend()
 ORIGINAL = keras.Layer.__call__, keras.Operation.__call__
-FEW = {
-    "plain": ("bend", "deep", "last"),
-    "fused": ("stem", "deep"),
-    "residual": ("first/out", "second"),
-    "transformer": ("head",),
-}
+FEW = {"plain": ("deep", "last"), "fused": ("deep",), "residual": ("first/out",), "transformer": ("attention", "head")}
 """Layers to check where every set of layers is compiled, which takes a second each."""
 
 
