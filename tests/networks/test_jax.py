@@ -215,8 +215,8 @@ def test_a_shared_module_has_a_layer_for_every_call() -> None:
         assert {layer.kind for layer in network.layers.values()} == {"convolution"}
 
 
-def test_scanned_parts_say_why_they_cannot_be_used() -> None:
-    class Scanned(nnx.Module):
+def test_parts_inside_a_transformation_are_left_out() -> None:
+    class Remade(nnx.Module):
         def __init__(self) -> None:
             self.stem = nnx.Conv(3, 3, (1, 1), rngs=nnx.Rngs(0))
             self.inner = nnx.Conv(3, 3, (1, 1), rngs=nnx.Rngs(1))
@@ -224,8 +224,9 @@ def test_scanned_parts_say_why_they_cannot_be_used() -> None:
         def __call__(self, x: Any) -> Any:
             return nnx.remat(lambda part, y: part(y))(self.inner, self.stem(x))
 
-    network = wrap(Scanned())
+    network = wrap(Remade())
     assert list(network.layers) == ["stem", "output"]
+    assert not network.unusable
     shown = oracles.pictures(1, SIZE)
     assert float(contract.slopes(network, {"output": 1}, shown).abs().max()) > 0
 

@@ -126,7 +126,8 @@ def _nnx(model: Any) -> tuple[Forward, Any]:
         here = _level()
 
         def keep(module: Any, output: Any) -> None:
-            calls.append((paths.get(id(module), ("?",)), module, output if _level() == here else None))
+            if id(module) in paths:  # a copy that a transformation made has no path
+                calls.append((paths[id(module)], module, output if _level() == here else None))
 
         for part, path in parts.values():
             if path:
