@@ -108,7 +108,7 @@ def test_many_channels_are_six_pictures_three_a_row(executed: dict[str, Any]) ->
         for column in range(3)
     ]
     assert min(cell.std() for cell in cells) > 20
-    assert max(np.ptp(cell, axis=2).max() for cell in cells) > 60  # in colour; a unit may want black and white
+    assert max(np.ptp(cell, axis=2).max() for cell in cells) > 30  # in colour: of grey ones, titles and all, it is 0
     assert len({cell.tobytes() for cell in cells}) == 6
 
 
