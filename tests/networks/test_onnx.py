@@ -25,7 +25,7 @@ import neuronatlas
 from neuronatlas.errors import WrongInput
 from neuronatlas.networks import Network, as_network
 from neuronatlas.networks.bridge import BridgedNetwork
-from neuronatlas.networks.onnx import OnnxNetwork
+from neuronatlas.networks.onnx.adapter import OnnxNetwork
 from neuronatlas.networks.torch import TorchNetwork
 
 ORACLES = {"plain": oracles.plain, "residual": oracles.residual, "transformer": oracles.transformer}

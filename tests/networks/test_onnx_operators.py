@@ -12,11 +12,11 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from neuronatlas.networks import onnx_reading as reading
-from neuronatlas.networks.onnx_module import Graph, OnnxModule
-from neuronatlas.networks.onnx_node import NotDone
-from neuronatlas.networks.onnx_operators import OPERATORS
-from neuronatlas.networks.onnx_parts import Function
+from neuronatlas.networks.onnx import reading
+from neuronatlas.networks.onnx.module import Graph, OnnxModule
+from neuronatlas.networks.onnx.node import NotDone
+from neuronatlas.networks.onnx.operators import OPERATORS
+from neuronatlas.networks.onnx.parts import Function
 
 KINDS = {
     np.dtype("float32"): TensorProto.FLOAT,

@@ -15,7 +15,7 @@ from tests.contracts import oracles
 from neuronatlas import zoo
 from neuronatlas.errors import WrongInput
 from neuronatlas.networks import Network, as_network
-from neuronatlas.networks.tensorflow_graph import tidied
+from neuronatlas.networks.tensorflow.graph import tidied
 
 tf = pytest.importorskip("tensorflow")
 from tests.networks import tensorflow_models as models  # noqa: E402 - it needs TensorFlow

@@ -9,7 +9,7 @@ import numpy as np
 
 from neuronatlas.compat.recording import BATCH, but_the_last
 from neuronatlas.errors import UnknownName, WrongInput
-from neuronatlas.networks.keras_watching import BEFORE, Seen, Watch, only_copies
+from neuronatlas.networks.keras.watching import BEFORE, Seen, Watch, only_copies
 from neuronatlas.table import Responses
 from neuronatlas.units import Unit
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the usual name
 from torch.nn.utils import skip_init
 
-from neuronatlas.networks.onnx_node import Call, Outputs
-from neuronatlas.networks.onnx_operators import apply
-from neuronatlas.networks.onnx_pointwise import clip_ends
-from neuronatlas.networks.onnx_windows import Windows, pad_ends
+from neuronatlas.networks.onnx.node import Call, Outputs
+from neuronatlas.networks.onnx.operators import apply
+from neuronatlas.networks.onnx.pointwise import clip_ends
+from neuronatlas.networks.onnx.windows import Windows, pad_ends
 
 Inputs = Sequence[Tensor | None]
 Part = TypeVar("Part", bound=nn.Module)

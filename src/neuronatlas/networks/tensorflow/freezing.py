@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from neuronatlas.errors import WrongInput
-from neuronatlas.networks.tensorflow_conditions import resolve
+from neuronatlas.networks.tensorflow.conditions import resolve
 
 SOURCES = (
     "Placeholder PlaceholderV2 PlaceholderWithDefault IteratorGetNext IteratorGetNextSync QueueDequeueV2 "

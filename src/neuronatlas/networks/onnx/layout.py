@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from neuronatlas.networks.onnx_node import Node
+from neuronatlas.networks.onnx.node import Node
 
 FIRST, LAST, UNKNOWN = "first", "last", ""
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from neuronatlas.errors import WrongInput
-from neuronatlas.networks.tensorflow_freezing import first_line
+from neuronatlas.networks.tensorflow.freezing import first_line
 
 if TYPE_CHECKING:
     from neuronatlas.networks.preprocessing import Given

@@ -12,17 +12,17 @@ import torch
 from torch import Tensor
 
 from neuronatlas.errors import WrongInput
-from neuronatlas.networks import onnx_reading as reading
 from neuronatlas.networks.bridge import ForeignFunction, Place, Pullback, unit_shape
-from neuronatlas.networks.onnx_layout import FIRST, LAST, layout
-from neuronatlas.networks.onnx_node import Node
-from neuronatlas.networks.onnx_shapes import MOVING
+from neuronatlas.networks.onnx import reading
+from neuronatlas.networks.onnx.layout import FIRST, LAST, layout
+from neuronatlas.networks.onnx.node import Node
+from neuronatlas.networks.onnx.shapes import MOVING
 
 if TYPE_CHECKING:
     from onnx import ModelProto
     from onnxruntime import InferenceSession  # type: ignore[import-untyped]
 
-    from neuronatlas.networks.onnx_input import Taken
+    from neuronatlas.networks.onnx.input import Taken
 
 _COPIES = MOVING | {"QuantizeLinear", "DequantizeLinear", "Size", "NonMaxSuppression"}
 _SHAPES = ("Shape", "Size")

@@ -194,7 +194,7 @@ def adapt(model: Any, given: Given) -> Network:
     """A module of Flax, or a function ``apply(parameters, pictures)``, as a network; see `as_network`."""
     parameters: Any = given.parameters
     if any(each.__module__.startswith("flax.") for each in type(model).__mro__):
-        from neuronatlas.networks.jax_flax import forward_of
+        from neuronatlas.networks.jax.flax import forward_of
 
         forward, parameters = forward_of(model, parameters)
     else:

@@ -19,14 +19,14 @@ import torch
 from torch import Tensor, nn
 
 from neuronatlas.errors import WrongInput
-from neuronatlas.networks import onnx_reading as reading
 from neuronatlas.networks.base import InputSpec, Network
 from neuronatlas.networks.bridge import BridgedNetwork
 from neuronatlas.networks.modules import moved
-from neuronatlas.networks.onnx_input import Taken
-from neuronatlas.networks.onnx_module import Graph, OnnxModule
-from neuronatlas.networks.onnx_node import NotDone
-from neuronatlas.networks.onnx_operators import OPERATORS
+from neuronatlas.networks.onnx import reading
+from neuronatlas.networks.onnx.input import Taken
+from neuronatlas.networks.onnx.module import Graph, OnnxModule
+from neuronatlas.networks.onnx.node import NotDone
+from neuronatlas.networks.onnx.operators import OPERATORS
 from neuronatlas.networks.torch import TorchNetwork
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _graph(model: ModelProto, taken: Taken) -> Graph:
 def _without_gradient(  # noqa: PLR0917
     model: ModelProto, taken: Taken, spec: InputSpec, name: str, given: Given, reason: str
 ) -> BridgedNetwork:
-    from neuronatlas.networks.onnx_runtime import RuntimeFunction
+    from neuronatlas.networks.onnx.runtime import RuntimeFunction
 
     function = RuntimeFunction(model, taken, f"its operator {reason} cannot be differentiated")
     return BridgedNetwork(function, input=spec, name=name, labels=given.labels)

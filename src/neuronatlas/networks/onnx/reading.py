@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from neuronatlas.errors import WrongInput
-from neuronatlas.networks.onnx_node import FLOATS, Node, NotDone
+from neuronatlas.networks.onnx.node import FLOATS, Node, NotDone
 
 if TYPE_CHECKING:
     from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto

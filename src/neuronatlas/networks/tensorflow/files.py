@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from neuronatlas.errors import WrongInput
-from neuronatlas.networks.tensorflow_freezing import (
+from neuronatlas.networks.tensorflow.freezing import (
     Frozen,
     first_line,
     from_function,

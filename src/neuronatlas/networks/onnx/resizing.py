@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from neuronatlas.networks.onnx_node import Call, NotDone, Operator, whole
+from neuronatlas.networks.onnx.node import Call, NotDone, Operator, whole
 
 
 def _resize(call: Call, x: Tensor, *more: Tensor | None) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the usual name
 
-from neuronatlas.networks.onnx_node import Call, NotDone, Operator, together, whole
+from neuronatlas.networks.onnx.node import Call, NotDone, Operator, together, whole
 
 
 def _one(function: Callable[[Tensor], Tensor]) -> Operator:

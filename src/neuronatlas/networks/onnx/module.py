@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from neuronatlas.errors import WrongInput
-from neuronatlas.networks.onnx_layout import FIRST, LAST, layout
-from neuronatlas.networks.onnx_node import Call, Node, Outputs
-from neuronatlas.networks.onnx_operators import apply
-from neuronatlas.networks.onnx_parts import Function, channels_first, channels_last, is_apart, part
-from neuronatlas.networks.onnx_shapes import MOVING
+from neuronatlas.networks.onnx.layout import FIRST, LAST, layout
+from neuronatlas.networks.onnx.node import Call, Node, Outputs
+from neuronatlas.networks.onnx.operators import apply
+from neuronatlas.networks.onnx.parts import Function, channels_first, channels_last, is_apart, part
+from neuronatlas.networks.onnx.shapes import MOVING
 
 
 @dataclass(frozen=True)

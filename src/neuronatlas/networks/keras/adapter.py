@@ -22,8 +22,8 @@ from torch import Tensor
 
 from neuronatlas.errors import WrongInput
 from neuronatlas.networks.bridge import BridgedNetwork, ForeignFunction, Place, Pullback
-from neuronatlas.networks.keras_backends import Names, backend
-from neuronatlas.networks.keras_watching import Watch
+from neuronatlas.networks.keras.backends import Names, backend
+from neuronatlas.networks.keras.watching import Watch
 from neuronatlas.networks.preprocessing import Given
 
 _CODE = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from neuronatlas.networks import onnx_pointwise, onnx_resizing, onnx_shapes, onnx_windows
-from neuronatlas.networks.onnx_node import Call, NotDone, Operator, Outputs
+from neuronatlas.networks.onnx import pointwise, resizing, shapes, windows
+from neuronatlas.networks.onnx.node import Call, NotDone, Operator, Outputs
 
 OPERATORS: dict[str, Operator] = {
-    **onnx_pointwise.OPERATORS,
-    **onnx_shapes.OPERATORS,
-    **onnx_windows.OPERATORS,
-    **onnx_resizing.OPERATORS,
+    **pointwise.OPERATORS,
+    **shapes.OPERATORS,
+    **windows.OPERATORS,
+    **resizing.OPERATORS,
 }
 
 

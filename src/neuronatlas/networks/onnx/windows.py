@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the usual name
 
-from neuronatlas.networks.onnx_node import Call, NotDone, Operator, together, whole
+from neuronatlas.networks.onnx.node import Call, NotDone, Operator, together, whole
 
 _CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)
 _TRANSPOSED = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from neuronatlas.errors import WrongInput
-from neuronatlas.networks.jax import Forward, Reached, by_path
+from neuronatlas.networks.jax.adapter import Forward, Reached, by_path
 
 _KINDS = {
     "convolution": ("Conv", "ConvTranspose", "ConvLocal"),

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neuronatlas.networks.onnx_node import FLOATS, TYPES, Call, NotDone, Operator, together, whole
+from neuronatlas.networks.onnx.node import FLOATS, TYPES, Call, NotDone, Operator, together, whole
 
 
 def _shape(call: Call, x: Tensor) -> Tensor:

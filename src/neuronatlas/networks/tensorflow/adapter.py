@@ -19,9 +19,9 @@ from torch import Tensor
 
 from neuronatlas.errors import WrongInput
 from neuronatlas.networks.bridge import BridgedNetwork, ForeignFunction, Place, Pullback, unit_shape
-from neuronatlas.networks.tensorflow_freezing import Frozen, check_harmless, first_line, from_function
-from neuronatlas.networks.tensorflow_graph import Step, ancestors, steps, tidied
-from neuronatlas.networks.tensorflow_tracing import concrete
+from neuronatlas.networks.tensorflow.freezing import Frozen, check_harmless, first_line, from_function
+from neuronatlas.networks.tensorflow.graph import Step, ancestors, steps, tidied
+from neuronatlas.networks.tensorflow.tracing import concrete
 
 if TYPE_CHECKING:
     from neuronatlas.networks.base import Network
@@ -262,7 +262,7 @@ def adapt(model: object, given: Given) -> Network:
 
 def load(path: Path, given: Given) -> Network:
     """The folder of a SavedModel, a frozen graph ``.pb``, or a ``.meta`` with its checkpoint, as a network."""
-    from neuronatlas.networks import tensorflow_files as files
+    from neuronatlas.networks.tensorflow import files
 
     if path.is_dir():
         frozen = files.from_saved_model(path)
