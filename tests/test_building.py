@@ -214,3 +214,24 @@ def test_an_atlas_of_a_network_that_sees_grey(tmp_path: Path) -> None:
     atlas = na.build(network, some, tmp_path / "grey.atlas", units=1)
     responses = na.record(network, some)
     np.testing.assert_array_equal(atlas.responses().values, responses.values)
+
+
+class Rounds(torch.nn.Module):
+    """Whole numbers on the way: nothing behind it has a gradient."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x * 8).detach() / 8
+
+
+def test_a_layer_without_a_gradient_fails_alone(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), Rounds(), torch.nn.Conv2d(4, 4, 3))
+    network = na.as_network(module.eval(), input_size=24, normalise="0..1")
+    shown = stimuli.StimulusSet(stimuli.photographs().items[:5])
+    atlas = na.build(network, shown, tmp_path / "atlas", layers=["0", "2"], units=2)
+    scene = scene_of(atlas)
+    assert [scene.status[unit] for unit in (0, 3, 4, 7)] == ["", "", "failed", "failed"]
+    assert sorted(scene.pictures) == [0, 3]
+    assert "layer '2' of network 'Sequential' gives responses and maps, but no pictures" in scene.reasons[4]
+    assert np.isfinite(scene.positions).all()
+    assert estimate(prepare(network, shown, layers=["0", "2"], units=2)).rendered == 4

@@ -23,7 +23,7 @@ import torch
 from neuronatlas import atlas as keeping
 from neuronatlas import stimuli as showing
 from neuronatlas.atlas import Atlas, LayerEntry, Manifest, Plan, Shard
-from neuronatlas.errors import WrongInput
+from neuronatlas.errors import NoPictures, WrongInput
 from neuronatlas.images.files import centre_crop_resize
 from neuronatlas.maps import ResponseMap, Responses
 from neuronatlas.networks.base import Network
@@ -181,13 +181,17 @@ def estimate(job: Job, *, timed: int = 12) -> Estimate:
 
 
 def _pace(job: Job, layer: str, fitted: Recipe) -> float:
-    """The seconds that one picture of a layer takes, a pixel of its canvas, when many are made."""
+    """The seconds that one picture of a layer takes, a pixel of its canvas, when many are made; 0 where none can be."""
     count = tile_size(fitted) * processors()
     units = [Unit(layer, index % job.network.layer(layer).units) for index in range(count)]
     few, more = 2, 6
     times = {}
     for steps in (few, few, more):  # the first call pays for what is made once a layer
-        times[steps] = _timed(partial(render, job.network, units, preset=fitted.preset, steps=steps, restarts=1))
+        make = partial(render, job.network, units, preset=fitted.preset, steps=steps, restarts=1)
+        try:
+            times[steps] = _timed(make)
+        except NoPictures:
+            return 0.0
     height, width = (length - 2 * fitted.margin for length in fitted.size)
     return _stretched(times, job.recipe.steps) / count / (height * width)
 
@@ -251,9 +255,11 @@ def _map(job: Job, atlas: Atlas, shard: Shard) -> tuple[dict[str, np.ndarray], d
 
 def _renderings(job: Job, atlas: Atlas, shard: Shard) -> tuple[dict[str, np.ndarray], dict[str, object]]:
     layer = atlas.manifest.layers[shard.layer].name
-    made: list[Rendering] = render(
-        job.network, [Unit(layer, index) for index in shard.units], preset=job.recipe.preset, seed=job.seed
-    )
+    units = [Unit(layer, index) for index in shard.units]
+    try:
+        made: list[Rendering] = render(job.network, units, preset=job.recipe.preset, seed=job.seed)
+    except NoPictures as error:
+        return _no_pictures(job, len(units), str(error))
     tensors = {
         "images": np.stack([rendering.pixels for rendering in made]),
         "scores": np.array([rendering.score for rendering in made], np.float32),
@@ -265,6 +271,16 @@ def _renderings(job: Job, atlas: Atlas, shard: Shard) -> tuple[dict[str, np.ndar
         "recipe": made[0].recipe.settings,
     }
     return tensors, about
+
+
+def _no_pictures(job: Job, units: int, reason: str) -> tuple[dict[str, np.ndarray], dict[str, object]]:
+    """The shard of units that have failed since their layer lets no gradient through; one grey pixel each."""
+    tensors = {
+        "images": np.full((units, 1, 1, 3), 128, np.uint8),
+        "scores": np.full(units, np.nan, np.float32),
+        "curves": np.full((units, job.recipe.steps), np.nan, np.float32),
+    }
+    return tensors, {"status": ["failed"] * units, "reason": [reason] * units, "recipe": job.recipe.settings}
 
 
 _MAKERS = {"responses": _responses, "map": _map, "renderings": _renderings}

@@ -5,6 +5,7 @@
     NeuronAtlasError
     ├── WrongInput          what was asked for cannot be done; the message says what can
     │   ├── UnknownName     a network, layer, unit or stimulus that is not there
+    │   ├── NoPictures      a layer that gives responses, but no gradient to follow
     │   └── AtlasMismatch   a folder that holds the atlas of something else
     ├── AtlasDamaged        a file of an atlas is missing, truncated or altered
     └── Cancelled           work was stopped because somebody asked for it
@@ -43,6 +44,10 @@ class UnknownName(WrongInput):
         else:
             hint = f"there are {len(options)}, the first of them " + ", ".join(options[:8])
         super().__init__(f"no {what} {name!r}: {hint}")
+
+
+class NoPictures(WrongInput):
+    """A layer gives responses and maps, but nothing can be optimised for it: something on the way has no gradient."""
 
 
 class AtlasMismatch(WrongInput):

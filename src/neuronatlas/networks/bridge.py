@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from neuronatlas.errors import NeuronAtlasError, WrongInput
+from neuronatlas.errors import NeuronAtlasError, NoPictures, WrongInput
 from neuronatlas.networks.axes import Axes, View
 from neuronatlas.networks.base import Capture, InputSpec, Layer, Network, awake
 
@@ -176,7 +176,7 @@ class BridgedNetwork(Network):
                 message = (
                     f"network {self.name!r} gives responses and maps, but no pictures: {self.function.why_no_gradient}"
                 )
-                raise WrongInput(message)
+                raise NoPictures(message)
             values = self._asked(lambda: _Foreign.apply(given, self.function, names), images)  # type: ignore[no-untyped-call]
         else:
             values = self._asked(lambda: self.function.values(names, given.detach()), images)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from neuronatlas.errors import WrongInput
+from neuronatlas.errors import NoPictures
 from neuronatlas.networks.listing import Table
 from neuronatlas.networks.modules import frozen
 
@@ -27,7 +27,7 @@ def refuse_quantised(module: nn.Module, table: Table, layers: Mapping[str, str],
     for layer, name in layers.items():
         if order.index(name) >= first:
             reason = f"its module {homes[first]!r} is quantised, and whole numbers have no gradient"
-            raise WrongInput(NO_PICTURES.format(layer=layer, network=network, reason=reason))
+            raise NoPictures(NO_PICTURES.format(layer=layer, network=network, reason=reason))
 
 
 def refuse_lost(module: nn.Module, seen: Mapping[str, Tensor], picture: Callable[[], Tensor], network: str) -> None:
@@ -36,7 +36,7 @@ def refuse_lost(module: nn.Module, seen: Mapping[str, Tensor], picture: Callable
         return
     reason = no_gradient(module, picture())
     if reason:
-        raise WrongInput(NO_PICTURES.format(layer=next(iter(seen)), network=network, reason=reason))
+        raise NoPictures(NO_PICTURES.format(layer=next(iter(seen)), network=network, reason=reason))
 
 
 def no_gradient(module: nn.Module, picture: Tensor) -> str:

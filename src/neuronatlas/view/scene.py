@@ -56,7 +56,7 @@ class Scene:
     """All that is shown. Index i always means ``units[i]``, index s ``stimuli[s]``.
 
     ``positions`` are in -1..1 and NaN for units that have no place on the map (constant over the stimuli).
-    ``status`` is one word a unit: "" (nothing to say), "constant", "dead" or "failed"; ``reasons`` explains the last.
+    ``status`` is one word a unit: "" (nothing to say), "constant", "dead", "failed" or "oom"; ``reasons`` explains the last.
     ``neighbours`` holds the most correlated units, best first, -1 where there are fewer; ``correlations`` fits it.
     ``pictures`` is keyed by unit index; a unit without one was not asked for or has a status that says why.
     ``facts`` is the provenance: flat text to text, shown as it is.

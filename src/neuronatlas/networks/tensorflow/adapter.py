@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from neuronatlas.errors import WrongInput
+from neuronatlas.errors import NoPictures, WrongInput
 from neuronatlas.networks.bridge import BridgedNetwork, ForeignFunction, Place, Pullback, unit_shape
 from neuronatlas.networks.tensorflow.freezing import Frozen, check_harmless, first_line, from_function
 from neuronatlas.networks.tensorflow.graph import Step, ancestors, steps, tidied
@@ -147,7 +147,7 @@ class TensorFlowFunction(ForeignFunction):
                 tape.watch(given)
                 outputs = self._run(names, given)
         except LookupError as error:
-            raise WrongInput(self._refusal(names)) from error
+            raise NoPictures(self._refusal(names)) from error
 
         def back(cotangents: list[Tensor]) -> Any:
             try:
@@ -155,9 +155,9 @@ class TensorFlowFunction(ForeignFunction):
                     outputs, given, output_gradients=[tf.constant(each.numpy()) for each in cotangents]
                 )
             except (LookupError, tf.errors.OpError) as error:
-                raise WrongInput(self._refusal(names)) from error
+                raise NoPictures(self._refusal(names)) from error
             if slope is None:
-                raise WrongInput(self._refusal(names))
+                raise NoPictures(self._refusal(names))
             return slope
 
         return outputs, back
