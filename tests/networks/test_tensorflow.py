@@ -257,6 +257,59 @@ def test_switches_of_phase_are_set_for_use(tmp_path: Path) -> None:
     torch.testing.assert_close(slope(network, "last"), slope(wrap(lambda x: filtered(2 * x)), "Relu"))
 
 
+@pytest.mark.parametrize(
+    ("name", "factor"), [("net/is_inference", 2), ("eval_phase", 2), ("training/use_dropout", 3), ("flag", None)]
+)
+def test_switches_are_set_as_their_names_tell(name: str, factor: float | None, tmp_path: Path) -> None:
+    graph = tf.Graph()
+    with graph.as_default():
+        shown = one.placeholder(tf.float32, [None, *SIZE, 3], name="shown")
+        switch = one.placeholder(tf.bool, [], name=name)
+        one.disable_control_flow_v2()
+        filtered(one.cond(switch, lambda: 2 * shown, lambda: 3 * shown))
+        one.enable_control_flow_v2()
+    path = write(graph, tmp_path / "switch.pb")
+    if factor is None:
+        with pytest.raises(WrongInput, match="the switch 'flag', whose name does not tell"):
+            zoo.load(path, normalise="0..1")
+        return
+    network = zoo.load(path, normalise="0..1")
+    assert network.notes == (f"its input {name!r} is set to {factor == 2}, for use and not for training",)
+    pictures = oracles.pictures(1, SIZE)
+    expected = contract.outputs(wrap(lambda x: filtered(factor * x)), ["Relu"], pictures)["Relu"]
+    torch.testing.assert_close(contract.outputs(network, ["Relu"], pictures)["Relu"], expected)
+
+
+def test_a_switch_without_a_telling_name_keeps_its_default(tmp_path: Path) -> None:
+    graph = tf.Graph()
+    with graph.as_default():
+        shown = one.placeholder(tf.float32, [None, *SIZE, 3], name="shown")
+        switch = one.placeholder_with_default(tf.constant(True), [], name="flag")  # noqa: FBT003
+        filtered(tf.where(switch, 2 * shown, 3 * shown))
+    network = zoo.load(write(graph, tmp_path / "switch.pb"), normalise="0..1")
+    assert network.notes == ("its input 'flag' is left as the graph sets it",)
+    pictures = oracles.pictures(1, SIZE)
+    expected = contract.outputs(wrap(lambda x: filtered(2 * x)), ["Relu"], pictures)["Relu"]
+    torch.testing.assert_close(contract.outputs(network, ["Relu"], pictures)["Relu"], expected)
+
+
+@pytest.mark.parametrize("name", ["zookeeper_in", "keep_in"])
+def test_pictures_that_are_called_like_a_rate_stay_pictures(name: str, tmp_path: Path) -> None:
+    graph = tf.Graph()
+    with graph.as_default():
+        filtered(one.placeholder(tf.float32, [None, *SIZE, 3], name=name))
+    network = zoo.load(write(graph, tmp_path / "kept.pb"), normalise="0..1")
+    assert list(network.layers) == ["Conv2D", "Relu"]
+    assert not network.notes
+
+
+def test_an_ending_in_capitals_is_the_same_ending(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path, resources=False)
+    path = path.rename(path.with_suffix(".META"))
+    network = zoo.load(str(path), input_size=(16, 16), normalise="0..1")
+    assert "net/head/add" in network.layers
+
+
 def test_pictures_may_come_out_of_a_pipeline(tmp_path: Path) -> None:
     graph = tf.Graph()
     with graph.as_default():

@@ -267,7 +267,7 @@ def load(path: Path, given: Given) -> Network:
     if path.is_dir():
         frozen = files.from_saved_model(path)
     else:
-        frozen = files.from_meta_graph(path) if path.suffix == ".meta" else files.from_graph(path)
+        frozen = files.from_meta_graph(path) if path.suffix.lower() == ".meta" else files.from_graph(path)
     return _network(frozen, given, given.name or path.stem)
 
 

@@ -21,7 +21,9 @@ SOURCES = (
     "QueueDequeueManyV2 QueueDequeueUpToV2"
 ).split()
 _PICTURES = ("float32", "float16", "bfloat16", "float64", "uint8")
-_KEPT = re.compile(r"keep", re.IGNORECASE)
+_KEPT = re.compile(r"(?<![a-z])keep", re.IGNORECASE)
+_SWITCHES = ((r"train|learn", False), (r"infer|eval|test", True), (r"phase|drop", False))
+"""What is in the names of switches, and how each is set for use; the first that fits."""
 _HARMLESS = re.compile(
     r"(Placeholder\w*|\w*PartitionedCall|While|If|Case|Assert|TensorArray\w*|Stack\w*|Random\w*|TruncatedNormal|Multinomial|"
     r"ParameterizedTruncatedNormal|Stateful\w*|AccumulateNV2|RngReadAndSkip|VarHandleOp|ReadVariableOp|\w*Generator)"
@@ -150,8 +152,21 @@ def _set_phases(graph: Any) -> list[str]:
             continue
         dtype, shape = _dtype(node), node.attr["shape"].shape
         small = not shape.dim and not shape.unknown_rank and "shape" in node.attr
+        if shape.dim:
+            continue
         if dtype == "bool":
-            value: object = False
+            value: object = _switched(node.name)
+            if value is None and node.op == "PlaceholderWithDefault":
+                notes.append(f"its input {node.name!r} is left as the graph sets it")
+                node.op = "Identity"
+                node.attr.clear()
+                node.attr["T"].type = tf.bool.as_datatype_enum
+            elif value is None:
+                message = (
+                    f"the graph has the switch {node.name!r}, whose name does not tell how it is set for use: save the "
+                    "graph with a constant in its place"
+                )
+                raise WrongInput(message)
         elif dtype in _PICTURES and (small or _KEPT.search(node.name)) and "image" not in node.name:
             value = 1.0 if _KEPT.search(node.name) else None
             if value is None and re.search(r"drop|rate", node.name, re.IGNORECASE):
@@ -168,6 +183,15 @@ def _set_phases(graph: Any) -> list[str]:
         node.attr["dtype"].type = number
         node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value, dtype=tf.as_dtype(number), shape=()))
     return notes
+
+
+def _switched(name: str) -> bool | None:
+    """How a switch of that name is set for use, by its last part or else the whole; None where it does not tell."""
+    for part in (name.rpartition("/")[2], name):
+        for words, value in _SWITCHES:
+            if re.search(words, part, re.IGNORECASE):
+                return value
+    return None
 
 
 def check_harmless(graph: Any, needed: Iterable[Any]) -> None:
