@@ -52,7 +52,7 @@ def value(objective: objectives.Objective, seen: dict[str, Tensor]) -> float:
         each.measure({name: output[number] for name, output in seen.items()})
         for number, each in enumerate(objective.pictures(count))
     ]
-    return float(torch.stack(singles).mean() + objective.together.measure(seen))
+    return float(torch.stack(singles).mean() + objective.together(count).measure(seen))
 
 
 # Objectives, by Lucid's formulas over a whole batch.
@@ -74,6 +74,31 @@ def similarity(x: Tensor) -> Tensor:
     return sum(pairs) / len(grams)
 
 
+WANTED = np.random.default_rng(4).random((9, 9, 3))
+
+
+def shown(t: dict[str, Tensor]) -> np.ndarray:
+    """The pictures as Lucid has them, (n, height, width, channels)."""
+    return t[PICTURE].permute(0, 2, 3, 1).numpy().astype(np.float64)
+
+
+def blurred(pictures: np.ndarray, width: int) -> np.ndarray:
+    """Pixel by pixel the mean of those around it that there are, 0.5 at the rim of a square and 1 inside it."""
+    found, reach = np.zeros_like(pictures), width // 2
+    for y, x in np.ndindex(pictures.shape[1:3]):
+        near = [(y + i - reach, x + j - reach) for i, j in np.ndindex(width, width)]
+        near = [(b, a) for b, a in near if 0 <= b < pictures.shape[1] and 0 <= a < pictures.shape[2]]
+        weights = [0.5 if max(abs(b - y), abs(a - x)) == reach else 1.0 for b, a in near]
+        found[:, y, x] = sum(w * pictures[:, b, a] for w, (b, a) in zip(weights, near, strict=True)) / sum(weights)
+    return found
+
+
+def frame_complexity(pictures: np.ndarray, width: int, constant: float) -> float:
+    frame = np.ones_like(pictures)
+    frame[:, width:-width, width:-width] = 0
+    return -float((((blurred(pictures, 5) - pictures) ** 2 + 0.8 * (pictures - constant) ** 2) * frame).sum())
+
+
 FORMULAS = {
     "channel": (objectives.channel("a", 2), lambda t: t["a"][:, 2].mean()),
     "channel of one picture": (objectives.channel("a", 2, batch=1), lambda t: t["a"][1, 2].mean()),
@@ -83,8 +108,28 @@ FORMULAS = {
     "direction with cosine": (objectives.direction("a", VECTOR, 1.5), lambda t: dotted(t["a"], 1.5).mean()),
     "direction_neuron": (objectives.direction_neuron("a", VECTOR, 3, 1), lambda t: dotted(t["a"], 0)[:, 1, 3].mean()),
     "deepdream": (objectives.deepdream("a"), lambda t: (t["a"] ** 2).mean()),
-    "L1": (objectives.L1(), lambda t: t[PICTURE].abs().sum() / 3),
-    "L2": (objectives.L2("input", 0.5), lambda t: ((t[PICTURE] - 0.5) ** 2).sum((1, 2, 3)).add(1e-6).sqrt().mean()),
+    "L1": (objectives.L1(), lambda t: np.abs(shown(t)).sum()),
+    "L1 of a layer": (objectives.L1("a", 0.5), lambda t: (t["a"] - 0.5).abs().sum()),
+    "L1 of one picture": (objectives.L1("input", 0.5, batch=2), lambda t: np.abs(shown(t)[2] - 0.5).sum()),
+    "L2": (objectives.L2("input", 0.5), lambda t: np.sqrt(1e-6 + ((shown(t) - 0.5) ** 2).sum())),
+    "L2 of a layer": (objectives.L2("a"), lambda t: np.sqrt(1e-6 + (t["a"].numpy() ** 2).sum())),
+    "L2 of one picture": (
+        objectives.L2("input", 0.5, batch=1),
+        lambda t: np.sqrt(1e-6 + ((shown(t)[1] - 0.5) ** 2).sum()),
+    ),
+    "L2 weighed, beside a channel": (
+        objectives.channel("a", 2) - 0.3 * objectives.L2() - objectives.L2("a") / 4,
+        lambda t: t["a"][:, 2].mean() - 0.3 * np.sqrt((shown(t) ** 2).sum()) - np.sqrt((t["a"].numpy() ** 2).sum()) / 4,
+    ),
+    "blur_input_each_step": (
+        objectives.blur_input_each_step(),
+        lambda t: 0.5 * ((shown(t) - blurred(shown(t), 3)) ** 2).sum(),
+    ),
+    "penalize_boundary_complexity": (
+        objectives.penalize_boundary_complexity((3, 9, 9, 3), 2, C=0.4),
+        lambda t: frame_complexity(shown(t), 2, 0.4),
+    ),
+    "input_diff": (objectives.input_diff(WANTED), lambda t: np.sqrt(((shown(t) - WANTED) ** 2).mean())),
     "total_variation": (
         objectives.total_variation(),
         lambda t: (t[PICTURE].diff(dim=2).abs().sum() + t[PICTURE].diff(dim=3).abs().sum()) / 3,
@@ -125,14 +170,31 @@ def test_a_tensor_has_its_channels_last(seen: dict[str, Tensor]) -> None:
     )
 
 
-def test_penalties_are_those_of_this_package(seen: dict[str, Tensor]) -> None:
-    def mean_of(objective: ours.Objective) -> float:
-        return float(torch.stack([objective.measure({PICTURE: picture}) for picture in seen[PICTURE]]).mean())
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (objectives.L2("input", 0.5), ours.l2(0.5)),
+        (objectives.L1("input", 0.5), ours.l1(0.5)),
+        (objectives.blur_input_each_step(), ours.sharpness()),
+    ],
+)
+def test_of_one_picture_a_penalty_is_that_of_this_package(
+    network: TorchNetwork, old: objectives.Objective, new: ours.Objective
+) -> None:
+    (made,) = render.render_vis(network, objectives.channel("5", 2) - 0.1 * old, small, **SMALL)
+    assert made.tobytes() == same(network, ours.channel("5", 2) - 0.1 * new).tobytes()
 
-    assert value(objectives.blur_input_each_step(), seen) == pytest.approx(mean_of(ours.sharpness()))
-    assert value(objectives.penalize_boundary_complexity((3, 9, 9, 3), 2), seen) == pytest.approx(
-        -mean_of(ours.boundary(2))
-    )
+
+@pytest.mark.parametrize("penalty", [objectives.L2("input", 0.5), objectives.input_diff(np.full((24, 24, 3), 0.5))])
+def test_a_penalty_of_the_whole_batch_pulls_at_every_picture(
+    network: TorchNetwork, penalty: objectives.Objective
+) -> None:
+    def spread(weight: float) -> np.ndarray:
+        aim = objectives.channel("5", 2) - weight * penalty
+        (made,) = render.render_vis(network, aim, lambda: small(2), thresholds=(16,))
+        return np.abs(made - 0.5).mean((1, 2, 3))
+
+    assert (spread(1e3) < 0.5 * spread(0)).all()
 
 
 # Pictures, by calls of this package.

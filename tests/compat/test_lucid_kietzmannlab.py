@@ -311,6 +311,8 @@ def test_the_difference_from_a_picture() -> None:
     expected = np.sqrt(((picture[0].permute(1, 2, 0).numpy() - wanted) ** 2).mean())
     for given in (wanted, wanted[None]):
         assert raised(objectives.input_diff(given), input=picture) == pytest.approx(float(expected), rel=1e-5)
+    with pytest.raises(WrongInput, match=r"picture has shape \(3, 5, 6\), but what is made has shape \(3, 5, 5\)"):
+        objectives.input_diff(wanted).together(2).measure({ours.PICTURE: torch.rand((2, 3, 5, 5))})
 
 
 def test_numbers_and_sums(network: TorchNetwork) -> None:

@@ -1,7 +1,8 @@
 """Lucid's objectives by their old names: what each picture of a batch is to raise, and what all of them together.
 
 They are added, subtracted and scaled with the signs that Lucid's documentation has: ``channel("a", 1) - 1e2 *
-diversity("a")``. Where Lucid takes the mean over a batch, so does a rendering; a ``batch`` number means one picture alone.
+diversity("a")``. Where Lucid takes the mean over a batch, so does a rendering; where it sums over a batch, so does the
+objective. A ``batch`` number means one picture alone.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from operator import add
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from neuronatlas import objectives as ours
 from neuronatlas.compat.lucid.refusals import without_equal
 from neuronatlas.errors import UnknownName, WrongInput
-from neuronatlas.objectives import PICTURE, Joint
+from neuronatlas.objectives import PICTURE, Joint, Outputs
 from neuronatlas.objectives import Objective as Single
 from neuronatlas.units import Unit
 
@@ -27,8 +29,8 @@ Vector = Tensor | np.ndarray
 NOTHING = Single("nothing", (), lambda seen: 0 * seen[PICTURE].sum())
 ALONE = Joint("nothing", (), lambda seen: 0 * seen[PICTURE].sum())
 
-
 Making = Callable[[int, tuple[str, ...]], list[Single]]
+Joining = Callable[[int], Joint]
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,15 @@ class Objective:
     """
 
     making: Making
-    together: Joint = ALONE
+    joining: Joining = lambda _: ALONE
 
     def pictures(self, count: int, labels: tuple[str, ...] = ()) -> list[Single]:
         """The objective of each of so many pictures, of a network with these labels."""
         return self.making(count, labels)
+
+    def together(self, count: int) -> Joint:
+        """What so many pictures are to raise together; `ALONE` where that is nothing."""
+        return self.joining(count)
 
     def __add__(self, other: Objective | float) -> Objective:
         """The sum of both; a number changes nothing, since it has no gradient."""
@@ -53,7 +59,7 @@ class Objective:
             lambda count, labels: [
                 _sum(a, b) for a, b in zip(self.making(count, labels), other.making(count, labels), strict=True)
             ],
-            other.together if self.together is ALONE else self.together + other.together,
+            lambda count: _joined(self.joining(count), other.joining(count)),
         )
 
     __radd__ = __add__
@@ -63,12 +69,15 @@ class Objective:
         if isinstance(factor, Objective):
             message = "the product of two objectives has no equal here: use neuronatlas.objectives.of"
             raise WrongInput(message)
-        together = ALONE if self.together is ALONE else factor * self.together
+
+        def joint(count: int) -> Joint:
+            together = self.joining(count)
+            return ALONE if together is ALONE else factor * together
 
         def pictures(count: int, labels: tuple[str, ...]) -> list[Single]:
             return [each if each is NOTHING else factor * each for each in self.making(count, labels)]
 
-        return Objective(pictures, together)
+        return Objective(pictures, joint)
 
     __rmul__ = __mul__
 
@@ -147,36 +156,42 @@ def total_variation(layer: str = "input", batch: int | None = None) -> Objective
 
 
 def L1(layer: str = "input", constant: float = 0, batch: int | None = None) -> Objective:
-    """The sum of the absolute differences from a constant: to be subtracted."""
-    return _of(ours.l1(constant, layer=layer), batch)
+    """The sum of the absolute differences from a constant, over the whole batch: to be subtracted."""
+    return _summed(ours.l1(constant, layer=layer), batch)
 
 
 def L2(layer: str = "input", constant: float = 0, batch: int | None = None) -> Objective:
-    """The root of the sum of the squared differences from a constant, 1e-6 under the root: to be subtracted."""
-    return _of(ours.l2(constant, layer=layer), batch)
+    """The root of 1e-6 and the sum of the squared differences from a constant, over the whole batch: to be subtracted."""
+    single = ours.l2(constant, layer=layer)
+    return _as_one(single, single.measure) if batch is None else _of(single, batch)
 
 
 def blur_input_each_step() -> Objective:
-    """Half the squared difference of a picture from its blurred self: to be subtracted."""
-    return _of(ours.sharpness(), None)
+    """Half the sum of the squared differences of all pictures from their blurred selves: to be subtracted."""
+    return _summed(ours.sharpness(), None)
 
 
 def penalize_boundary_complexity(shp: object = None, w: int = 20, mask: object = None, C: float = 0.5) -> Objective:
-    """Minus the complexity of a frame of ``w`` pixels: to be added. The shape of the pictures is not needed."""
+    """Minus the complexity of frames of ``w`` pixels, summed over the batch: to be added. ``shp`` is not needed."""
     if isinstance(shp, int) or mask is not None:
         message = f"shp (={shp!r}) must be the shape of the pictures or None, and mask None: the frame is w (={w}) wide"
         raise WrongInput(message)
-    return -_of(ours.boundary(w, C), None)
+    return -_summed(ours.boundary(w, C), None)
 
 
 def input_diff(orig_img: Vector) -> Objective:
-    """The root of the mean squared difference from a picture (h, w, channels) in 0..1: to be subtracted."""
+    """The root of the mean squared difference of the whole batch from a picture (h, w, channels) in 0..1: to be subtracted."""
     picture = torch.as_tensor(orig_img)
     picture = picture[0] if picture.ndim == 4 and len(picture) == 1 else picture
     if picture.ndim != 3:
         message = f"orig_img has shape {tuple(picture.shape)}; (height, width, channels) is expected"
         raise WrongInput(message)
-    return _of(ours.input_difference(picture.permute(2, 0, 1)), None)
+    single = ours.input_difference(picture.permute(2, 0, 1))
+
+    def measure(seen: Outputs) -> Float[Tensor, ""]:
+        return torch.stack([single.measure({PICTURE: each}) for each in seen[PICTURE]]).square().mean().sqrt()
+
+    return _as_one(single, measure)
 
 
 def class_logit(layer: str, label: str | int, batch: int | None = None) -> Objective:
@@ -184,12 +199,9 @@ def class_logit(layer: str, label: str | int, batch: int | None = None) -> Objec
 
     As in Lucid the outputs of a batch are summed.
     """
-
-    def pictures(count: int, labels: tuple[str, ...]) -> list[Single]:
-        single = ours.channel(layer, _index(labels, label))
-        return [_weighed(single, count)] * count if batch is None else _of(single, batch).making(count, labels)
-
-    return Objective(pictures)
+    return Objective(
+        lambda count, labels: _summed(ours.channel(layer, _index(labels, label)), batch).making(count, labels)
+    )
 
 
 def channel_interpolate(layer1: str, n_channel1: int, layer2: str, n_channel2: int) -> Objective:
@@ -200,12 +212,12 @@ def channel_interpolate(layer1: str, n_channel1: int, layer2: str, n_channel2: i
 
 def alignment(layer: str, decay_ratio: float = 2) -> Objective:
     """Minus the difference between neighbours of the batch: to be added."""
-    return Objective(lambda count, _: [NOTHING] * count, ours.alignment(layer, decay_ratio))
+    return Objective(lambda count, _: [NOTHING] * count, lambda _: ours.alignment(layer, decay_ratio))
 
 
 def diversity(layer: str) -> Objective:
     """The likeness of the styles of the pictures of the batch: to be subtracted."""
-    return Objective(lambda count, _: [NOTHING] * count, -ours.diversity(layer))
+    return Objective(lambda count, _: [NOTHING] * count, lambda _: -ours.diversity(layer))
 
 
 def as_objective(obj: str | Single | Objective) -> Objective:
@@ -237,6 +249,19 @@ def _of(single: Single, batch: int | None) -> Objective:
     return Objective(pictures)
 
 
+def _summed(single: Single, batch: int | None) -> Objective:
+    """What is summed over a batch, where a rendering takes the mean."""
+    return Objective(lambda count, _: [_weighed(single, count)] * count) if batch is None else _of(single, batch)
+
+
+def _as_one(single: Single, measure: Callable[[Outputs], Float[Tensor, ""]]) -> Objective:
+    """The objective of one picture, and of more than one the same formula over all of them, which is ``measure``."""
+    joint = Joint(single.name, single.layers, measure)
+    return Objective(
+        lambda count, _: [single if count == 1 else NOTHING] * count, lambda count: ALONE if count == 1 else joint
+    )
+
+
 def _weighed(single: Single, count: int) -> Single:
     """An objective that counts as much as all; the name of one alone, which decides its noise, stays."""
     return single if count == 1 else count * single
@@ -249,6 +274,13 @@ def _index(labels: tuple[str, ...], label: str | int) -> int:
     if label not in labels:
         raise UnknownName("label", label, labels)
     return labels.index(label)
+
+
+def _joined(a: Joint, b: Joint) -> Joint:
+    """The sum, without what is nothing."""
+    if a is ALONE or b is ALONE:
+        return b if a is ALONE else a
+    return a + b
 
 
 def _sum(a: Single, b: Single) -> Single:

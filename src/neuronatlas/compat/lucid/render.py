@@ -76,8 +76,9 @@ def render_vis(
     objective = as_objective(objective_f)
     told = [as_objective(each) for each in print_objectives or ()]
     aims = objective.pictures(picture.batch, model.labels)
-    asked = [each.pictures(picture.batch, model.labels) for each in told]
-    together = objective.together if picture.batch > 1 or objective.together is not ALONE else None
+    asked = [(each.pictures(picture.batch, model.labels), each.together(picture.batch)) for each in told]
+    joint = objective.together(picture.batch)
+    together = joint if picture.batch > 1 or joint is not ALONE else None
     changes: dict[str, Any] = {
         "canvas": picture.size,
         "parametrisation": picture.parametrisation,
@@ -86,9 +87,9 @@ def render_vis(
     }
     answer = pictures_of(model, aims, thresholds, together=together, seed=seed, **changes)
     for steps, images in zip(sorted(set(thresholds)), answer, strict=True):
-        for number, (each, singles) in enumerate(zip(told, asked, strict=True), 1):
-            value = _value(model, singles, each.together, images)
-            sys.stdout.write(f"{steps}: {number:02d}: {_name(singles, each.together)}: {value:.4g}\n")
+        for number, (singles, all_of_them) in enumerate(asked, 1):
+            value = _value(model, singles, all_of_them, images)
+            sys.stdout.write(f"{steps}: {number:02d}: {_name(singles, all_of_them)}: {value:.4g}\n")
         if verbose:
             show(images)
     return answer
