@@ -85,10 +85,10 @@ class Axes:
         return [View()]
 
     def remember(self, grid: tuple[int, int]) -> None:
-        """Note the sides of a map, on which later tokens may lie."""
+        """Note the sides of a map, on which later tokens may lie; one row or column is more likely tokens and one head."""
         if grid in self.grids:
             self.grids.remove(grid)
-        if grid[0] * grid[1] > 1:
+        if min(grid) > 1:
             self.grids.insert(0, grid)
 
     def of_tokens(self, count: int) -> list[View]:
