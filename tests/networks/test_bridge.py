@@ -139,6 +139,50 @@ def test_m3_after_an_exception_inside_the_block_it_works_again() -> None:
             network.respond(torch.rand(1, 16, 16, 3).numpy(), ["deep"])
 
 
+def of_batch(function: Turned, names: tuple[str, ...], pictures: Tensor, mixing: tuple[str, ...]) -> list[Tensor]:
+    found = Turned.outputs(function, names, pictures)
+    return [
+        value - value.mean(0, keepdim=True) if name in mixing else value
+        for name, value in zip(names, found, strict=True)
+    ]
+
+
+def test_m2_a_layer_that_depends_on_the_other_pictures_cannot_be_used() -> None:
+    class Mixing(Turned):
+        mixing: tuple[str, ...] = ("norm", "head")
+
+        def outputs(self, names: tuple[str, ...], pictures: Tensor) -> list[Tensor]:
+            return of_batch(self, names, pictures, self.mixing)
+
+    truth = plain().network
+    function = Mixing(truth, channels_last=True, rectifies={})
+    network = BridgedNetwork(function, input=truth.input)
+    reason = "its values depend on which other pictures are shown with it"
+    assert {name: network.unusable[name] for name in network.unusable if name != "odd"} == {
+        "norm": reason,
+        "head": reason,
+    }
+    assert list(network.layers) == [name for name in truth.layers if name not in ("norm", "head")]
+    function.mixing = tuple(truth.layers)
+    with pytest.raises(WrongInput, match=f"no layer that can be used; of 'stem': {reason}"):
+        _ = BridgedNetwork(function, input=truth.input).layers
+
+
+def test_tokens_of_one_head_are_no_map_of_one_column() -> None:
+    class Headed(Turned):
+        def places(self, pictures: Tensor) -> list[Place]:
+            shapes = {"patches": (4, 4, 5), "query": (16, 1, 5), "after": (16, 5), "few": (12, 1, 5), "odd": (12, 5)}
+            return [Place(name, "function", shape) for name, shape in shapes.items()]
+
+        def values(self, names: tuple[str, ...], pictures: Tensor) -> list[Tensor]:
+            return [torch.zeros(len(pictures), *place.shape) for place in self.places(pictures) if place.name in names]
+
+    truth = plain().network
+    network = BridgedNetwork(Headed(truth, channels_last=True, rectifies={}), input=truth.input)
+    assert network.layers["after"].shape == (5, 4, 4)
+    assert network.layers["odd"].shape == (12, 5)
+
+
 def test_a_network_without_layers_is_refused() -> None:
     class Empty(Turned):
         def places(self, pictures: Tensor) -> list[Place]:

@@ -284,7 +284,7 @@ def test_a_switch_without_a_telling_name_keeps_its_default(tmp_path: Path) -> No
     graph = tf.Graph()
     with graph.as_default():
         shown = one.placeholder(tf.float32, [None, *SIZE, 3], name="shown")
-        switch = one.placeholder_with_default(tf.constant(True), [], name="flag")  # noqa: FBT003
+        switch = one.placeholder_with_default(tf.constant(True), [], name="flag")
         filtered(tf.where(switch, 2 * shown, 3 * shown))
     network = zoo.load(write(graph, tmp_path / "switch.pb"), normalise="0..1")
     assert network.notes == ("its input 'flag' is left as the graph sets it",)

@@ -94,10 +94,39 @@ class BridgedNetwork(Network):
     def _places(self) -> dict[str, Place]:
         with self._lock:
             found = self.function.places(self._given(self.blank()))
-        if not any(not place.reason for place in found):
-            message = f"network {self.name!r} has no layer: nothing in it gives a tensor of shape (batch, units, ...)"
+            if all(place.reason for place in found):
+                message = (
+                    f"network {self.name!r} has no layer: nothing in it gives a tensor of shape (batch, units, ...)"
+                )
+                raise WrongInput(message)
+            mixing = self._mixing([place.name for place in found if not place.reason])
+        places = {place.name: replace(place, reason=place.reason or mixing.get(place.name, "")) for place in found}
+        if all(place.reason for place in places.values()):
+            name, reason = next(iter(mixing.items()))
+            message = f"network {self.name!r} has no layer that can be used; of {name!r}: {reason}"
             raise WrongInput(message)
-        return {place.name: place for place in found}
+        return places
+
+    def _mixing(self, names: Sequence[str]) -> dict[str, str]:
+        """Those of the places that give a picture other values beside another picture, with the reason.
+
+        One picture is shown twice, beside a dark one and beside a light one, so that the number of pictures, for which
+        frameworks compile, is the same.
+        """
+        noise = torch.rand((3, self.input.channels, *self.input.size), generator=torch.Generator().manual_seed(0))
+        same, dark, light = noise[:1], noise[1:2] / 4, 1 - noise[2:] / 4
+        try:
+            before = [
+                each[0].clone() for each in self.function.values(tuple(names), self._given(torch.cat([same, dark])))
+            ]
+            after = [each[1] for each in self.function.values(tuple(names), self._given(torch.cat([light, same])))]
+        except Exception:  # noqa: BLE001 - a network of one picture at a time says so itself when it is given more
+            return {}
+        return {
+            name: "its values depend on which other pictures are shown with it"
+            for name, one, other in zip(names, before, after, strict=True)
+            if _differ(one, other)
+        }
 
     @cached_property
     def _views(self) -> dict[str, tuple[Layer, Place, View]]:
@@ -227,6 +256,13 @@ class _Foreign(torch.autograd.Function):
     def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor, None, None]:
         """The gradient with respect to the pictures; nothing for the other arguments."""
         return ctx.pullback([each.contiguous() for each in cotangents]), None, None
+
+
+def _differ(one: Tensor, other: Tensor) -> bool:
+    """Do they differ by more than rounding?"""
+    both = torch.stack([one, other]).float().nan_to_num(posinf=0, neginf=0)
+    allowed = 1e-2 * (both.max() - both.min()) + 1e-5 * both.abs().max()
+    return bool((both[0] - both[1]).abs().max() > allowed)
 
 
 def unit_shape(shape: Sequence[int | None], *, floating: bool) -> str:
