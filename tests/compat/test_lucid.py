@@ -117,6 +117,14 @@ FORMULAS = {
         objectives.L2("input", 0.5, batch=1),
         lambda t: np.sqrt(1e-6 + ((shown(t)[1] - 0.5) ** 2).sum()),
     ),
+    "L2 with an epsilon, where Lucid has it": (
+        objectives.L2("input", 0.5, 9),
+        lambda t: np.sqrt(9 + ((shown(t) - 0.5) ** 2).sum()),
+    ),
+    "L2 of one picture with an epsilon": (
+        objectives.L2("input", 0.5, epsilon=9, batch=1),
+        lambda t: np.sqrt(9 + ((shown(t)[1] - 0.5) ** 2).sum()),
+    ),
     "L2 weighed, beside a channel": (
         objectives.channel("a", 2) - 0.3 * objectives.L2() - objectives.L2("a") / 4,
         lambda t: t["a"][:, 2].mean() - 0.3 * np.sqrt((shown(t) ** 2).sum()) - np.sqrt((t["a"].numpy() ** 2).sum()) / 4,
@@ -195,6 +203,16 @@ def test_a_penalty_of_the_whole_batch_pulls_at_every_picture(
         return np.abs(made - 0.5).mean((1, 2, 3))
 
     assert (spread(1e3) < 0.5 * spread(0)).all()
+
+
+def test_what_is_no_number_of_a_picture_is_refused() -> None:
+    for wrong in (1e-6, 1.0):
+        with pytest.raises(WrongInput, match=rf"batch \(={wrong}\) must be the number of a picture"):
+            objectives._of(ours.l2(), wrong)
+    assert objectives._of(ours.l2(), np.int64(1)).pictures(2)[1].name == "2 * (l2(0.5))"
+    for wrong in (-1e-6, math.nan, math.inf):
+        with pytest.raises(WrongInput, match=r"epsilon \(=.*\) must be 0 or more"):
+            objectives.L2("input", 0.5, wrong)
 
 
 # Pictures, by calls of this package.
@@ -326,10 +344,19 @@ def test_the_seed_counts(network: TorchNetwork) -> None:
 
 def test_param() -> None:
     assert param.image(8) == param.Image((8, 8), 1, Fourier())
-    assert param.image(8, 6, 0.2, 3) == param.Image((6, 8), 3, Fourier(sd=0.2))
+    assert param.image(8, 6, sd=0.2, batch=3) == param.Image((6, 8), 3, Fourier(sd=0.2))
     assert param.image(8, fft=False, decorrelate=False).parametrisation == Pixels(decorrelate=False)
     assert param.image(8, alpha=True).parametrisation == Alpha(base=Fourier())
     assert param.image(8, channels=5).parametrisation == Fourier(channels=5, decorrelate=False)
+
+
+def test_what_lucid_and_lucent_order_otherwise_is_given_by_name() -> None:
+    for unnamed in ((4,), (0.01,), (None, 4), (4, 0.01)):
+        with pytest.raises(
+            WrongInput, match=r"after w and h: write sd=, batch= .* Lucid has batch third, and Lucent sd"
+        ):
+            param.image(32, None, *unnamed)
+    assert param.rgba(8, 6, 2, 0.3) == param.Image((6, 8), 2, Alpha(base=Fourier(sd=0.3)))  # of Lucid alone
 
 
 def test_transform() -> None:

@@ -7,10 +7,12 @@ objective. A ``batch`` number means one picture alone.
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import reduce
-from operator import add
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +29,7 @@ from neuronatlas.units import Unit
 Vector = Tensor | np.ndarray
 
 NOTHING = Single("nothing", (), lambda seen: 0 * seen[PICTURE].sum())
+EPSILON = 1e-6
 ALONE = Joint("nothing", (), lambda seen: 0 * seen[PICTURE].sum())
 
 Making = Callable[[int, tuple[str, ...]], list[Single]]
@@ -100,7 +103,7 @@ class Objective:
     @staticmethod
     def sum(objectives: Iterable[Objective]) -> Objective:
         """The sum of one or more."""
-        return reduce(add, objectives)
+        return reduce(operator.add, objectives)
 
 
 def neuron(
@@ -160,9 +163,20 @@ def L1(layer: str = "input", constant: float = 0, batch: int | None = None) -> O
     return _summed(ours.l1(constant, layer=layer), batch)
 
 
-def L2(layer: str = "input", constant: float = 0, batch: int | None = None) -> Objective:
-    """The root of 1e-6 and the sum of the squared differences from a constant, over the whole batch: to be subtracted."""
+def L2(layer: str = "input", constant: float = 0, epsilon: float = EPSILON, batch: int | None = None) -> Objective:
+    """The root of ``epsilon`` and the sum of the squared differences from a constant, over the whole batch: to be
+    subtracted.
+    """
+    if not 0 <= epsilon < math.inf:
+        message = f"epsilon (={epsilon}) must be 0 or more, and finite"
+        raise WrongInput(message)
     single = ours.l2(constant, layer=layer)
+    if epsilon != EPSILON:
+
+        def measure(seen: Outputs) -> Float[Tensor, ""]:
+            return (epsilon + ((seen[layer] - constant) ** 2).sum()).sqrt()
+
+        single = replace(single, name=f"{single.name} with {epsilon!r} under the root", measure=measure)
     return _as_one(single, single.measure) if batch is None else _of(single, batch)
 
 
@@ -236,20 +250,26 @@ direction_cossim = without_equal("direction_cossim", "use direction(layer, vec, 
 wrap_objective = without_equal("wrap_objective", "use neuronatlas.objectives.of (docs/how-to/add-an-objective.md)")
 
 
-def _of(single: Single, batch: int | None) -> Objective:
+def _of(single: Single, batch: Any) -> Objective:
+    """A picture's objective: that of each, or of the one whose number is ``batch``."""
     if batch is None:
         return Objective(lambda count, _: [single] * count)
+    try:
+        chosen = operator.index(batch)
+    except TypeError as error:
+        message = f"batch (={batch!r}) must be the number of a picture, or None for all"
+        raise WrongInput(message) from error
 
     def pictures(count: int, _: tuple[str, ...]) -> list[Single]:
-        if not 0 <= batch < count:
+        if not 0 <= chosen < count:
             message = f"batch (={batch}) is out of range: there are {count} pictures, 0 to {count - 1}"
             raise WrongInput(message)
-        return [_weighed(single, count) if number == batch else NOTHING for number in range(count)]
+        return [_weighed(single, count) if number == chosen else NOTHING for number in range(count)]
 
     return Objective(pictures)
 
 
-def _summed(single: Single, batch: int | None) -> Objective:
+def _summed(single: Single, batch: Any) -> Objective:
     """What is summed over a batch, where a rendering takes the mean."""
     return Objective(lambda count, _: [_weighed(single, count)] * count) if batch is None else _of(single, batch)
 

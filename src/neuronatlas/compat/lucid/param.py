@@ -64,6 +64,7 @@ class Unbounded:
 def image(
     w: int,
     h: int | None = None,
+    *unnamed: object,
     sd: float | None = None,
     batch: int | None = None,
     decorrelate: bool = True,
@@ -73,9 +74,15 @@ def image(
 ) -> Image:
     """Pictures of ``w`` x ``h`` pixels (``h`` None: ``w``) from numbers of spread ``sd`` (None: 0.01).
 
-    ``channels`` leaves the colours as they are; ``alpha`` adds a plane of opacity. Early versions of Lucid, and
-    lucid-kietzmannlab, have ``batch`` before ``sd``: give them by name.
+    ``channels`` leaves the colours as they are; ``alpha`` adds a plane of opacity. After ``w`` and ``h`` all is given by
+    name: Lucid and lucid-kietzmannlab have ``batch`` before ``sd``, and Lucent has it after.
     """
+    if unnamed:
+        message = (
+            f"image was given {', '.join(map(repr, unnamed))} after w and h: write sd=, batch= and the rest by name, "
+            "since Lucid has batch third, and Lucent sd"
+        )
+        raise WrongInput(message)
     if w < 1 or (h is not None and h < 1) or (batch is not None and batch < 1):
         message = f"w (={w}), h (={h}) and batch (={batch}) must be at least 1"
         raise WrongInput(message)
@@ -157,7 +164,7 @@ def to_valid_rgb(t: object, decorrelate: bool = False, sigmoid: bool = True) -> 
 
 def rgba(w: int, h: int | None = None, batch: int | None = None, sd: float | None = None) -> Image:
     """`image` with a plane of opacity."""
-    return image(w, h, sd, batch, alpha=True)
+    return image(w, h, sd=sd, batch=batch, alpha=True)
 
 
 def cppn(
