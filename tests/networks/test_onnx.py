@@ -324,6 +324,17 @@ def test_weights_of_16_bits_are_used_with_32_and_that_is_noted() -> None:
     torch.testing.assert_close(found, outputs(oracles.plain().network, ["head"], shown)["head"], rtol=0.02, atol=0.02)
 
 
+@pytest.mark.parametrize("padding", [{"pads": [0, 0, 1, 1]}, {"auto_pad": "SAME_UPPER"}])
+def test_a_convolution_with_uneven_padding_is_a_layer(padding: dict[str, Any]) -> None:
+    conv = helper.make_node("Conv", ["x", "w"], ["y"], name="stem", strides=[2, 2], **padding)
+    weight = np.random.default_rng(0).normal(size=(4, 3, 3, 3)).astype(np.float32)
+    network = as_network(model_of([conv], {"w": weight}, ("n", 3, 8, 8), ["y"]), normalise="0..1")
+    assert [(layer.name, layer.kind) for layer in network.layers.values()] == [("stem", "convolution")]
+    shown = pictures(2, (8, 8))
+    expected = nn.functional.conv2d(nn.functional.pad(shown, [0, 1, 0, 1]), torch.from_numpy(weight), stride=2)
+    torch.testing.assert_close(outputs(network, ["stem"], shown)["stem"], expected)
+
+
 def test_nodes_without_a_name_or_with_one_twice_are_told_apart() -> None:
     model = onnx.load_from_string(export_of("plain"))
     for node in model.graph.node:

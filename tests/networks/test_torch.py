@@ -219,6 +219,23 @@ def test_what_only_copies_is_no_layer() -> None:
     assert list(network.layers) == ["0.0", "0.1", "0.2", "0.3", "0.4", "0.5", "0"]
 
 
+class PaddedConv2d(nn.Conv2d):
+    """A convolution that pads by itself."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's word
+        return super().forward(nn.functional.pad(input, [0, 1, 0, 1]))
+
+
+class MaxPoolPad(nn.MaxPool2d):
+    """A pooling that pads by itself."""
+
+
+def test_what_pads_and_computes_is_a_layer() -> None:
+    network = models.wrap(nn.Sequential(PaddedConv2d(3, 4, 3), nn.ReflectionPad2d(1), MaxPoolPad(2)))
+    assert list(network.layers) == ["0", "2"]
+    assert network.layers["0"].kind == "convolution"
+
+
 def test_a_network_without_layers_says_so() -> None:
     with pytest.raises(WrongInput, match="network 'Identity' has no layer"):
         models.wrap(nn.Identity()).layers  # noqa: B018

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,6 +13,9 @@ from neuronatlas.errors import WrongInput
 
 _COPIES = (nn.Identity, nn.Flatten, nn.Unflatten, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 COPIES = tuple(kind.__name__ for kind in _COPIES)
+_PADDING = re.compile(
+    "(?:Zero|Reflect(?:ion)?|Replicat(?:e|ion)|Constant|Circular|Symmetric|Same|Static)*Pad(?:ding)?(?:[123][dD])?"
+)
 _KINDS: tuple[tuple[tuple[type[nn.Module], ...], str], ...] = (
     ((nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d), "convolution"),
     ((nn.Linear,), "dense"),
@@ -38,7 +42,12 @@ def only_copies(module: nn.Module) -> bool:
     """Does it only pass its input on, at rest?"""
     if getattr(module, "copies", False) is True:  # one that stands for a part elsewhere
         return True
-    return isinstance(module, _COPIES) or "Pad" in type(module).__name__.replace("Padding", "")
+    return isinstance(module, _COPIES) or pads(type(module).__name__, module)
+
+
+def pads(title: str, module: nn.Module | None) -> bool:
+    """Does a module of a class of this name only pad? One with weights, such as a padded convolution, does more."""
+    return _PADDING.fullmatch(title) is not None and next(iter(module.parameters() if module else ()), None) is None
 
 
 def rectifies(module: nn.Module) -> bool:
