@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +19,11 @@ from neuronatlas import zoo
 from neuronatlas.errors import WrongInput
 from neuronatlas.networks import Network, as_network
 from neuronatlas.networks.torch import TorchNetwork
+
+
+def helper(x: Tensor) -> Tensor:
+    """A function of its own in a program."""
+    return x + 1
 
 
 class Block(nn.Module):
@@ -101,6 +108,19 @@ def test_parts_have_the_names_values_and_gradients_of_the_module(make: Make, wak
         theirs = seen_and_gradient(expected, layers, images, wake=wake)
         for one, other in zip(ours, theirs, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+class PaddedConv(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(4, 3, 3, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.conv2d(nn.functional.pad(x, [0, 1, 0, 1]), self.weight)
+
+
+def test_what_pads_and_computes_is_a_layer() -> None:
+    assert list(wrap(traced(nn.Sequential(PaddedConv(), nn.ZeroPad2d(1), nn.ReLU()))).layers) == ["0", "2"]
 
 
 def test_a_silent_rectifier_is_woken() -> None:
@@ -246,10 +266,68 @@ def test_files_that_hold_something_else_are_told_apart(tmp_path: Path) -> None:
     assert "there is no such file" in message("none.pt")
 
 
-def test_a_program_that_touches_files_is_refused(tmp_path: Path) -> None:
-    class Reads(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            return x + torch.from_file("/etc/passwd", False, 4).mean()
+class Reads(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x + torch.from_file("/etc/passwd", False, 4).mean()
 
-    with pytest.raises(WrongInput, match="its program uses aten::from_file, which touches files"):
+
+def test_a_program_in_memory_that_touches_files_is_refused() -> None:
+    with pytest.raises(WrongInput, match="holds 'from_file', which may touch files"):
         wrap(scripted(nn.Sequential(models.plain(), Reads())))
+
+
+WRITING = {
+    "a word": "torch.save(x, MARK)",
+    "an operator": "ops.aten.save(x, MARK)",
+    "another name": "f = torch.save\n    _1 = f(x, MARK)",
+    "another module": "t = torch\n    _1 = t . save (x, MARK)",
+    "a string": "_1 = getattr(torch, 'save')(x, MARK)",
+    "an escape": '_1 = getattr(torch, "s\\141ve")(x, MARK)',
+    "two strings": '_1 = getattr(torch, "sa" "ve")(x, MARK)',
+}
+
+
+PLACES = {"forward": r"return .*\(x, \)", "__setstate__": "self.training = ", "helper": r"return torch\.add"}
+
+
+@pytest.mark.parametrize(
+    ("way", "place"), [*((way, "forward") for way in WRITING), ("a word", "__setstate__"), ("a word", "helper")]
+)
+def test_a_file_whose_program_writes_files_is_refused_before_it_runs(tmp_path: Path, way: str, place: str) -> None:
+    class Stateful(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.number = 1
+
+        @torch.jit.export
+        def __getstate__(self) -> tuple[Tensor, bool]:
+            return torch.zeros(1), self.training
+
+        @torch.jit.export
+        def __setstate__(self, state: tuple[Tensor, bool]) -> None:
+            x, self.training = state
+            self.number = len(x)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return helper(x)
+
+    mark, path = tmp_path / "mark", tmp_path / "net.pt"
+    scripted(Stateful()).save(str(tmp_path / "plain.pt"))
+    code = WRITING[way].replace("MARK", f'"{mark}"')
+    with zipfile.ZipFile(tmp_path / "plain.pt") as plain, zipfile.ZipFile(path, "w") as changed:
+        for item in plain.infolist():
+            content = plain.read(item).decode(errors="surrogateescape")
+            if item.filename.endswith(".py"):
+                content = re.sub(rf"( +)({PLACES[place]})", rf"\1{{}}\n\1\2", content).replace("{}", code)
+            changed.writestr(item.filename, content.encode(errors="surrogateescape"))
+    with pytest.raises(WrongInput, match=r"holds '(save|getattr)', which may touch files"):
+        zoo.load(str(path), input_size=32, normalise="0..1")
+    assert not mark.exists()
+    torch.jit.load(str(path))(torch.ones(1))
+    assert mark.exists()  # it would have
+
+
+def test_names_that_are_no_words_are_read_all_the_same(tmp_path: Path) -> None:
+    nested = nn.Sequential(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(nn.ReLU())))
+    scripted(nested).save(str(tmp_path / "net.pt"))
+    assert {"0.0", "0.1.0"} <= set(zoo.load(str(tmp_path / "net.pt"), input_size=32, normalise="0..1").layers)

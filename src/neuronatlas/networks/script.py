@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from neuronatlas.errors import WrongInput
 from neuronatlas.networks import torch as torch_adapter
 from neuronatlas.networks.base import Network
-from neuronatlas.networks.modules import COPIES, moved
+from neuronatlas.networks.modules import COPIES, moved, pads
 from neuronatlas.networks.preprocessing import Given
 from neuronatlas.networks.script_marks import Listener, calls_parts, constants, heard, mark, touches_files
 
@@ -42,7 +42,7 @@ class Part(nn.Module):
         self.kind = next((kind for start, kind in (_KINDS | _OPERATORS).items() if start in title), "")
         self.kind = self.kind or ("activation" if "relu" in title.lower() else "")
         self.rectifies = title.rstrip("_0123456789").lower() in ("relu", "relu6")
-        self.copies = title in COPIES or "Pad" in title
+        self.copies = title in COPIES or pads(title, script)
         self.source = [script]  # in a list, so that it is no part of this module
         if script is not None:
             self.take()
@@ -188,6 +188,8 @@ def load(path: Path, given: Given) -> Network:
     _check(path)
     try:
         module = _read(str(path), given.device or "cpu")
+    except WrongInput:
+        raise
     except Exception as error:
         message = (
             f"network {str(path)!r} cannot be read as TorchScript: {(str(error).strip() or 'damaged').splitlines()[0]}"
@@ -197,10 +199,6 @@ def load(path: Path, given: Given) -> Network:
 
 
 def _adapted(module: torch.jit.ScriptModule, given: Given) -> Network:
-    operator = touches_files(module)
-    if operator:
-        message = f"network {given.name or module.original_name!r} is refused: its program uses {operator}, which touches files"
-        raise WrongInput(message)
     if given.device is not None:
         moved(module, given.device)
     network = torch_adapter.adapt(Opened.of(module), given)
@@ -219,6 +217,19 @@ def _own(module: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
 
 
 def _read(source: str | io.BytesIO, device: str | None) -> torch.jit.ScriptModule:
+    """The module; raises `WrongInput` before anything of it has run where it could touch files.
+
+    Reading alone runs the program's ``__setstate__``, so that its text is searched first, as torch itself will read it.
+    """
+    records = torch._C.PyTorchFileReader(source)  # noqa: SLF001 - no other reader is sure to see the same files
+    for record in records.get_all_records():
+        if record.lower().endswith((".py", "model.json")):
+            word = touches_files(records.get_record(record).decode(errors="replace"))
+            if word or record.lower().endswith("model.json"):
+                message = f"the TorchScript program is refused: {record} holds {word or 'an outdated form'!r}, which may touch files"
+                raise WrongInput(message)
+    if isinstance(source, io.BytesIO):
+        source.seek(0)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*is deprecated", DeprecationWarning)
         module: torch.jit.ScriptModule = torch.jit.load(source, map_location=device)  # type: ignore[no-untyped-call]

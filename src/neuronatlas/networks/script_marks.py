@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 TENSOR = "Tensor"
-_FILES = ("aten::save", "aten::from_file")
+_FILES = re.compile(r"\b(save|from_file)\b")
+_PLAIN_GETATTR = re.compile(r'\bgetattr\(\s*[\w.()]+,\s*"[^"\\]*"\s*\)')
 _SKIPPED = ("aten::size", "aten::len", "aten::detach_", "aten::dropout", "aten::dropout_", "aten::contiguous")
 
 
@@ -98,10 +99,19 @@ def calls_parts(module: torch.jit.ScriptModule) -> bool:
     return any(_calls(node) for graph in graphs(module) for node in _nodes(graph))
 
 
-def touches_files(module: torch.jit.ScriptModule) -> str:
-    """The operator with which its program would read or write a file; "" if it has none."""
-    kinds = (node.kind() for graph in graphs(module) for node in _nodes(graph))
-    return next((kind for kind in kinds if kind in _FILES), "")
+def touches_files(program: str) -> str:
+    """The word in the text of a program with which it could read or write a file; "" if there is none.
+
+    Functions may get other names there (``f = torch.save``), so that the word alone counts, wherever it stands; and
+    ``getattr`` counts unless its name is a plain string, since escapes and joined strings would hide the word.
+    """
+    found = _FILES.search(program)
+    if found:
+        return found[0]
+    count = 1
+    while count:  # from the inside out
+        program, count = _PLAIN_GETATTR.subn("_", program)
+    return "getattr" if re.search(r"\bgetattr\b", program) else ""
 
 
 def constants(module: torch.jit.ScriptModule) -> Iterator[Tensor]:
