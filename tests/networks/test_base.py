@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -66,6 +68,9 @@ def test_as_network_asks_for_what_it_needs() -> None:
         as_network(models.plain(), normalise=((0.0, 0.0, 0.0), (1.0, 0.0, 1.0)))
     with pytest.raises(WrongInput, match="must be a mean and a positive std"):
         as_network(models.plain(), normalise=((0.0, 0.0), (1.0, 1.0, 1.0)))
+    for mean, std in (((math.nan, 0, 0), (1, 1, 1)), ((0, -math.inf, 0), (1, 1, 1)), ((0,), (math.inf,))):
+        with pytest.raises(WrongInput, match="must be a mean and a positive std of the same length, all finite"):
+            as_network(models.plain(), normalise=(mean, std))
     with pytest.raises(UnknownName, match="no normalise 'imagnet': did you mean 'imagenet'"):
         as_network(models.plain(), normalise="imagnet")
     with pytest.raises(UnknownName, match="no channel_order 'gbr'"):

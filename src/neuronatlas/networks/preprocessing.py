@@ -5,6 +5,7 @@ Everything above the networks holds pictures as RGB in 0..1; `InputSpec` turns t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -96,8 +97,11 @@ class Given:
             mean, std = (tuple(float(value) for value in values) for values in self.normalise)
         if len(mean) == len(std) == 1 and channels:
             mean, std = mean * channels, std * channels
-        if len(mean) != len(std) or not mean or not all(value > 0 for value in std):
-            message = f"normalise (={self.normalise!r}) must be a mean and a positive std of the same length"
+        sound = all(map(math.isfinite, (*mean, *std))) and all(value > 0 for value in std)
+        if len(mean) != len(std) or not mean or not sound:
+            message = (
+                f"normalise (={self.normalise!r}) must be a mean and a positive std of the same length, all finite"
+            )
             raise WrongInput(message)
         if channels and len(mean) != channels:
             message = (
