@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,8 @@ from neuronatlas.networks.torch import TorchNetwork
 from neuronatlas.zoo import factories
 
 CODE = """
+import random
+import numpy as np
 import torch
 from torch import nn
 from neighbour import CHANNELS
@@ -41,6 +44,14 @@ class Family:
 def network():
     import neuronatlas
     return neuronatlas.as_network(make(), input_size=(20, 24), normalise="0..1", name="its own")
+
+
+def drawn():
+    made = make()
+    with torch.no_grad():
+        made[0].weight[0] = random.random()
+        made[0].weight[1] = float(np.random.random())
+    return made
 
 
 def needy(classes):
@@ -81,12 +92,25 @@ def test_a_function_in_a_file(code: Path) -> None:
     assert zoo.load(f"{code}:network").name == "its own"
 
 
+@pytest.mark.parametrize("said", [{"normalise": "imagenet"}, {"input_size": 64}, {"labels": ["cat"]}])
+def test_what_is_said_of_a_network_that_is_ready_is_refused(code: Path, said: dict[str, Any]) -> None:
+    with pytest.raises(WrongInput, match=rf"'nets.py:network' gives a network that is ready: leave out {next(iter(said))}"):
+        zoo.load(f"{code}:network", **said)
+
+
 def test_random_numbers_go_on_as_though_nothing_had_been_made(code: Path) -> None:
     torch.manual_seed(3)
-    expected = torch.rand(2)
+    state = np.random.get_state()  # noqa: NPY002
+    expected = torch.rand(2), np.random.random()  # noqa: NPY002
     torch.manual_seed(3)
-    zoo.load(f"{code}:make", normalise="0..1")
-    assert torch.equal(torch.rand(2), expected)
+    np.random.set_state(state)  # noqa: NPY002
+    zoo.load(f"{code}:drawn", normalise="0..1")
+    assert torch.equal(torch.rand(2), expected[0])
+    assert np.random.random() == expected[1]  # noqa: NPY002
+
+
+def test_weights_drawn_in_any_way_are_the_same_each_time(code: Path) -> None:
+    assert len({zoo.load(f"{code}:drawn", normalise="0..1").fingerprint for _ in range(2)}) == 1
 
 
 def test_a_function_in_a_package() -> None:
@@ -176,6 +200,14 @@ def test_torchvision_knows_its_preprocessing_and_its_classes(tmp_path: Path) -> 
         zoo.load("torchvision:resnet19")
 
 
+def test_weights_of_a_backbone_are_not_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load_torchvision()
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    network = zoo.load("torchvision:lraspp_mobilenet_v3_large", input_size=64, normalise="imagenet")
+    assert "random" in network.notes[0]
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_package_that_cannot_be_imported_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Beside a torch that it was not built for torchvision raises RuntimeError when it is imported."""
     (tmp_path / "torchvision").mkdir()
@@ -202,6 +234,7 @@ import sys
 import numpy as np
 from pathlib import Path
 import keras
+import neuronatlas
 from neuronatlas.errors import WrongInput
 from neuronatlas.zoo import factories
 
@@ -209,6 +242,9 @@ def make():
     return keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3), keras.layers.ReLU()])
 
 folder = Path(sys.argv[1])
+loaded = [neuronatlas.load("__main__:make", normalise="0..1") for _ in range(2)]
+weights = [each.function.model.get_weights()[0] for each in loaded]
+assert np.array_equal(*weights)
 first, second = make(), make()
 first.save_weights(folder / "w.weights.h5")
 assert not np.array_equal(first.get_weights()[0], second.get_weights()[0])

@@ -2,7 +2,8 @@
 
 A factory is ``timm:NAME`` or ``torchvision:NAME``, whose preprocessing is known, ``package.module:function`` or
 ``file.py:function``: it is called without arguments, and what it gives is a model of any framework, or a `Network`.
-Random numbers begin anew for it, so that an architecture without weights is the same network in every run.
+Random numbers of torch, numpy, Python and Keras begin anew for it, so that an architecture without weights is the same
+network in every run.
 """
 
 from __future__ import annotations
@@ -11,15 +12,18 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import random
 import re
 import sys
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from functools import partial, reduce
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -59,14 +63,14 @@ def is_factory(word: str) -> bool:
 def load(word: str, given: Given) -> Network:
     """The network of ``FACTORY`` or ``WEIGHTS@FACTORY``; raises `UnknownName` or `WrongInput`."""
     file, factory = _parts(word)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with _anew():
         made = _make(factory)
     if isinstance(made.model, nn.Module):
         made.model.eval()  # as it is when it is new, a module would be in training mode
     if file is not None:
         fill(made.model, file)
     if isinstance(made.model, Network):
+        _check_nothing_said(given, factory)
         return made.model
     if made.normalise is not None:
         given = given.or_else(made.normalise)
@@ -98,6 +102,33 @@ def fill(model: object, file: Path) -> None:
             f"{type(model).__name__}: give a factory that loads its weights itself"
         )
         raise WrongInput(message)
+
+
+def _check_nothing_said(given: Given, factory: str) -> None:
+    """Refuse what is said of a network that is ready."""
+    plain = Given(name=given.name)
+    said = [each.name for each in fields(given) if getattr(given, each.name) != getattr(plain, each.name)]
+    if said:
+        message = f"factory {_title(factory)!r} gives a network that is ready: leave out {', '.join(said)}, or give it there"
+        raise WrongInput(message)
+
+
+@contextmanager
+def _anew() -> Iterator[None]:
+    """Random numbers of torch, numpy and Python begin anew in the block, and go on after it as though it had not been.
+
+    Keras draws the seeds of its weights from Python's, whatever its backend.
+    """
+    numpy_state, state = np.random.get_state(), random.getstate()  # noqa: NPY002 - other people's code uses it
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            np.random.seed(0)  # noqa: NPY002
+            random.seed(0)
+            yield
+    finally:
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        random.setstate(state)
 
 
 def _parts(word: str) -> tuple[Path | None, str]:
@@ -206,7 +237,8 @@ def _torchvision(name: str) -> Made:
         raise UnknownName("torchvision model", name, models.list_models())
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The default weight initialization", FutureWarning)
-        options = {} if "segmentation" not in name and "rcnn" not in name else {"weights_backbone": None}
+        settings = inspect.signature(models.get_model_builder(name)).parameters
+        options = {"weights_backbone": None} if "weights_backbone" in settings else {}  # trained ones, if nothing is said
         model = _tried(partial(models.get_model, name, weights=None, **options), f"torchvision:{name} cannot be made")
     trained = getattr(models.get_model_weights(name), "DEFAULT", None)  # only its preprocessing is used
     about = None if trained is None else trained.transforms()
