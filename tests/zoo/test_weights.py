@@ -41,12 +41,29 @@ def test_every_kind_of_file_gives_the_same_numbers(tmp_path: Path, ending: str) 
 
 
 @pytest.mark.parametrize("outer", ["state_dict", "model", "model_state_dict"])
-@pytest.mark.parametrize("wrapper", ["", "module.", "_orig_mod.", "module._orig_mod."])
+@pytest.mark.parametrize("wrapper", ["", "module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
 def test_wrappings_of_training_programs_are_taken_off(tmp_path: Path, outer: str, wrapper: str) -> None:
     state = models.plain().state_dict()
     wrapped = {f"{wrapper}{name}": value for name, value in state.items()}
     torch.save({"epoch": 89, outer: wrapped, "optimizer": {"lr": 0.1}}, tmp_path / "weights.pth")
-    assert equal(weights.read(tmp_path / "weights.pth"), dict(state))
+    module = models.seeded(models.plain(), seed=1)
+    weights.put(weights.read(tmp_path / "weights.pth"), module, "weights.pth")
+    assert equal(module.state_dict(), dict(state))
+
+
+class Wrapping(nn.Module):
+    """A network whose only child has the name that wrappers give."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.module = models.seeded(nn.Linear(3, 3), seed)
+
+
+@pytest.mark.parametrize("wrapper", ["", "module.", "_orig_mod.", "_orig_mod.module."])
+def test_a_child_that_is_called_like_a_wrapper_keeps_its_name(wrapper: str) -> None:
+    first, second = Wrapping(0), Wrapping(1)
+    weights.put({f"{wrapper}{name}": value for name, value in first.state_dict().items()}, second, "weights.pth")
+    assert equal(second.state_dict(), first.state_dict())
 
 
 def test_a_prefix_of_some_names_is_part_of_them(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ restricted reader, which knows tensors and plain values; what needs more is refu
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -40,15 +40,13 @@ def read(path: Path) -> dict[str, Tensor]:
     if not state:
         message = f"weights {str(path)!r} hold no tensors by name: save module.state_dict()"
         raise WrongInput(message)
-    for wrapper in WRAPPERS:
-        if all(name.startswith(wrapper) for name in state):
-            state = {name.removeprefix(wrapper): value for name, value in state.items()}
     return state
 
 
 def put(state: Mapping[str, Tensor], module: nn.Module, source: str) -> None:
     """Copy the weights into the module; raises `WrongInput` unless names and shapes are all those of the module."""
     own = module.state_dict(keep_vars=True)
+    state = _unwrapped(state, own)
     odd = [
         f"{name} {tuple(value.shape)} in place of {tuple(own[name].shape)}"
         for name, value in state.items()
@@ -66,6 +64,14 @@ def put(state: Mapping[str, Tensor], module: nn.Module, source: str) -> None:
             "Give the factory of the network that they were saved from"
         )
         raise WrongInput(message)
+
+
+def _unwrapped(state: Mapping[str, Tensor], own: Container[str]) -> Mapping[str, Tensor]:
+    """The weights without the prefixes of wrappers, unless the module's ``own`` names have them too."""
+    wrapper = next((each for each in WRAPPERS if all(name.startswith(each) for name in state)), None)
+    if not state or wrapper is None or any(name in own for name in state):
+        return state
+    return _unwrapped({name.removeprefix(wrapper): value for name, value in state.items()}, own)
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:
