@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import neuronatlas as na
 from neuronatlas import zoo
@@ -137,3 +138,41 @@ def test_no_tensorflow_is_loaded(ecoset: Path) -> None:
     code = "import sys, neuronatlas; neuronatlas.load(sys.argv[1]).layers; sys.exit('tensorflow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code, f"alexnet-ecoset:{ecoset}"], check=False)
     assert done.returncode == 0
+
+
+FORGED = {
+    "other tensors": ({"conv1.weight": torch.zeros(2)}, "[]", "are no AlexNet .* conv1.weight, conv1/BiasAdd.bias"),
+    "one class of them, and nothing else": ({"fc8/BiasAdd.bias": torch.zeros(1)}, "[]", "absent, .* conv1.weight"),
+    "no labels": ({}, None, "have no list of labels"),
+    "labels that are no JSON": ({}, "cat, dog", "have no list of labels"),
+    "labels that are a text": ({}, '"abcde"', "have no list of labels"),
+    "labels that are numbers": ({}, "[1, 2]", "have no list of labels"),
+    "labels that are nested": ({}, "[" * 100_000, "have no list of labels"),
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_a_file_that_convert_did_not_write_is_refused(name: str, tmp_path: Path) -> None:
+    state, labels, message = FORGED[name]
+    about = {"format": alexnet_ecoset._FORMAT, "sha256": alexnet_ecoset._digest(state)}
+    save_file(state, tmp_path / "a.safetensors", about | ({} if labels is None else {"labels": labels}))
+    with pytest.raises(WrongInput, match=message):
+        zoo.load(f"alexnet-ecoset:{tmp_path / 'a.safetensors'}")
+
+
+def test_weights_of_another_shape_kind_or_name_are_refused() -> None:
+    with torch.device("meta"):
+        state = alexnet_ecoset.AlexNet(7).state_dict()
+        changes = {
+            "conv1.weight": torch.zeros(64, 3, 5, 5),
+            "fc7.weight": torch.zeros(4096, 4096, 1, 1, dtype=torch.float64),
+            "fc8/BiasAdd.bias": torch.zeros(7, 1),
+            "fc9.weight": torch.zeros(1),
+        }
+    alexnet_ecoset._check_converted(Path("a.safetensors"), state)
+    for name, value in changes.items():
+        with pytest.raises(WrongInput, match=f"absent, of another shape or too many are {name};"):
+            alexnet_ecoset._check_converted(Path("a.safetensors"), state | {name: value})
+    del state["conv3/BiasAdd.bias"]
+    with pytest.raises(WrongInput, match=r"too many are conv3/BiasAdd.bias;"):
+        alexnet_ecoset._check_converted(Path("a.safetensors"), state)

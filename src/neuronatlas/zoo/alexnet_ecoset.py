@@ -103,10 +103,11 @@ def load(path: Path, given: Given) -> Network:
     """The network of a folder with one checkpoint, of a checkpoint's prefix, or of a file that `convert` wrote."""
     if path.suffix == ".safetensors":
         state, labels = _read_converted(path)
+        _check_converted(path, state)
     else:
         prefix = find_prefix(path)
         state, labels = _state(read(prefix)), _labels(prefix.parent)
-    classes = len(state["fc8/BiasAdd.bias"])
+    classes = state["fc8/BiasAdd.bias"].numel()
     if labels and len(labels) != classes:
         message = f"{str(path)!r}: labels.txt has {len(labels)} lines, and the network {classes} classes: one a line"
         raise WrongInput(message)
@@ -229,7 +230,32 @@ def _read_converted(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     if about.get("sha256") != _digest(state):
         message = f"weights {str(path)!r} are damaged: their sha256 is not the one that was written; convert again"
         raise WrongInput(message)
-    return state, tuple(json.loads(about["labels"]))
+    try:
+        labels = json.loads(about.get("labels", ""))
+    except (json.JSONDecodeError, RecursionError):
+        labels = None
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        message = f"weights {str(path)!r} have no list of labels: they are not as neuronatlas convert wrote them"
+        raise WrongInput(message)
+    return state, tuple(labels)
+
+
+def _check_converted(path: Path, state: Mapping[str, Tensor]) -> None:
+    """Refuse tensors that are not those of AlexNet."""
+    bias = state.get("fc8/BiasAdd.bias")
+    classes = 0 if bias is None else bias.numel()
+    with torch.device("meta"):
+        wanted = {name: tuple(each.shape) for name, each in AlexNet(classes or 1).state_dict().items()}
+    found = {name: tuple(each.shape) for name, each in state.items() if each.dtype == torch.float32}
+    wrong = sorted(
+        name for name in wanted.keys() | state.keys() if name not in wanted or found.get(name) != wanted[name]
+    )
+    if wrong or not classes:
+        message = (
+            f"weights {str(path)!r} are no AlexNet of neuronatlas convert: absent, of another shape or too many are "
+            f"{_listed(wrong)}; convert the checkpoint again"
+        )
+        raise WrongInput(message)
 
 
 def _digest(state: Mapping[str, Tensor]) -> str:
