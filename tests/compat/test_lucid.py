@@ -155,6 +155,23 @@ FORMULAS = {
         objectives.channel("a", 2) - 1e2 * objectives.diversity("a") + objectives.deepdream("b") / 2,
         lambda t: t["a"][:, 2].mean() - 1e2 * similarity(t["a"]) + (t["b"] ** 2).mean() / 2,
     ),
+    "sum with objectives of this package": (
+        objectives.channel("a", 2) + ours.channel("b", 4) - 2 * ours.channel("b", 1) + 3 * ours.diversity("a"),
+        lambda t: t["a"][:, 2].mean() + t["b"][:, 4].mean() - 2 * t["b"][:, 1].mean() - 3 * similarity(t["a"]),
+    ),
+    "an objective of this package without one": (
+        objectives.channel("a", 2).__rsub__(ours.channel("b", 4)),
+        lambda t: t["b"][:, 4].mean() - t["a"][:, 2].mean(),
+    ),
+    "numbers of numpy": (
+        np.float32(2) * objectives.channel("a", 2) + np.float32(1),
+        lambda t: 2 * t["a"][:, 2].mean(),
+    ),
+    "direction_cossim": (objectives.direction_cossim("a", VECTOR, 1.5), lambda t: dotted(t["a"], 1.5).mean()),
+    "class_logit of a number of numpy": (
+        objectives.class_logit("a", np.int64(3)),
+        lambda t: t["a"][:, 3].mean((1, 2)).sum(),
+    ),
     "sum of a list": (
         objectives.Objective.sum([objectives.channel("a", n, batch=n) for n in range(3)]),
         lambda t: sum(t["a"][n, n].mean() for n in range(3)),
@@ -173,9 +190,10 @@ def test_an_objective_is_lucids_formula(name: str, seen: dict[str, Tensor]) -> N
 def test_a_tensor_has_its_channels_last(seen: dict[str, Tensor]) -> None:
     tensor = torch.arange(2 * 3 * 6.0).reshape(1, 2, 3, 6)
     middle = seen["a"][:, :, 1:3, 0:3].permute(0, 2, 3, 1)
-    assert value(objectives.tensor_direction("a", tensor), seen) == pytest.approx(
-        float((middle * tensor).sum(3).mean()), rel=1e-4
-    )
+    for given in (tensor, tensor[0], tensor[0].numpy()):
+        assert value(objectives.tensor_direction("a", given), seen) == pytest.approx(
+            float((middle * tensor).sum(3).mean()), rel=1e-4
+        )
 
 
 @pytest.mark.parametrize(
@@ -251,6 +269,28 @@ def test_each_threshold_is_the_picture_after_so_many_steps(network: TorchNetwork
     assert len(made) == 3
     for steps, image in zip((3, 8, 11), made, strict=True):
         assert image.tobytes() == same(network, "5:2", steps).tobytes()
+
+
+def test_thresholds_are_whole_numbers_of_any_kind(network: TorchNetwork) -> None:
+    expected = [same(network, "5:2", steps).tobytes() for steps in (1, 2)]
+    for given in ((steps for steps in (2, 1)), np.array([1, 2, 2]), range(1, 3)):
+        assert [image.tobytes() for image in render.render_vis(network, "5:2", small, thresholds=given)] == expected
+    (made,) = render.render_vis(network, "5:2", small, thresholds=2)
+    assert made.tobytes() == expected[1]
+    for wrong in ((), (2.0,), np.array([0.5]), (1, None), range(3), 0, "12"):
+        with pytest.raises(WrongInput, match=r"thresholds \(=.*\) must hold whole numbers of steps, each at least 1"):
+            render._rising(wrong)
+
+
+def test_a_function_of_t_is_refused_with_what_can(network: TorchNetwork) -> None:
+    written = r"for a function of T write neuronatlas\.objectives\.of\(lambda seen: "
+    for tried in (
+        lambda: render.render_vis(network, lambda seen: seen("5")[..., 3].mean(), small, **SMALL),
+        lambda: render.render_vis(network, "5:2", small, print_objectives=[lambda seen: seen("5")], **SMALL),
+        lambda: objectives.channel("5", 2) + (lambda seen: seen("5").mean()),
+    ):
+        with pytest.raises(WrongInput, match=written):
+            tried()
 
 
 def test_a_batch_is_made_together(network: TorchNetwork) -> None:
@@ -397,6 +437,10 @@ def test_refusals(network: TorchNetwork) -> None:
         objectives.neuron("5", 2, 3)
     with pytest.raises(WrongInput, match=r"batch \(=1\) is out of range: there are 1 pictures"):
         render.render_vis(network, objectives.channel("5", 2, batch=1), small, **SMALL)
+    with pytest.raises(WrongInput, match="objectives is empty: there is nothing to maximise"):
+        objectives.Objective.sum([])
+    with pytest.raises(WrongInput, match=r"grayscale_image_rgb has no equal here: .* param.image\(w, channels=1\)"):
+        param.grayscale_image_rgb(24)
     with pytest.raises(WrongInput, match=r"vec has shape \(6,\)"):
         objectives.tensor_direction("5", VECTOR)
     with pytest.raises(WrongInput, match=r"w \(=0\), h \(=None\) and batch \(=None\) must be at least 1"):

@@ -12,7 +12,7 @@ import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 import torch
@@ -54,15 +54,23 @@ class Objective:
         """What so many pictures are to raise together; `ALONE` where that is nothing."""
         return self.joining(count)
 
-    def __add__(self, other: Objective | float) -> Objective:
+    def __add__(self, other: Single | Objective | Joint | float | Callable[..., object]) -> Objective:
         """The sum of both; a number changes nothing, since it has no gradient."""
+        if isinstance(other, (int, float, np.number)):
+            return self
+        if isinstance(other, Joint):
+            joint = other
+            other = Objective(lambda count, _: [NOTHING] * count, lambda _: joint)
+        elif isinstance(other, Single) or callable(other):
+            other = as_objective(other)
         if not isinstance(other, Objective):
-            return self if isinstance(other, (int, float)) else NotImplemented
+            return NotImplemented
+        added = other
         return Objective(
             lambda count, labels: [
-                _sum(a, b) for a, b in zip(self.making(count, labels), other.making(count, labels), strict=True)
+                _sum(a, b) for a, b in zip(self.making(count, labels), added.making(count, labels), strict=True)
             ],
-            lambda count: _joined(self.joining(count), other.joining(count)),
+            lambda count: _joined(self.joining(count), added.joining(count)),
         )
 
     __radd__ = __add__
@@ -92,18 +100,22 @@ class Objective:
         """What this one avoids."""
         return -1 * self
 
-    def __sub__(self, other: Objective | float) -> Objective:
+    def __sub__(self, other: Single | Objective | Joint | float) -> Objective:
         """This one without the other."""
-        return self + -other
+        return self + -1 * other
 
-    def __rsub__(self, number: float) -> Objective:
-        """What this one avoids, since a number changes nothing."""
-        return number + -self
+    def __rsub__(self, other: Single | Joint | float) -> Objective:
+        """The other without this one; of a number what this one avoids, since it changes nothing."""
+        return -self + other
 
     @staticmethod
     def sum(objectives: Iterable[Objective]) -> Objective:
-        """The sum of one or more."""
-        return reduce(operator.add, objectives)
+        """The sum of one or more; raises `WrongInput` when there is none."""
+        parts = list(objectives)
+        if not parts:
+            message = "objectives is empty: there is nothing to maximise"
+            raise WrongInput(message)
+        return reduce(operator.add, parts)
 
 
 def neuron(
@@ -127,6 +139,10 @@ def direction(layer: str, vec: Vector, cossim_pow: float = 0, batch: int | None 
     return _of(ours.cosine(layer, vec, cossim_pow) if cossim_pow else ours.direction(layer, vec), batch)
 
 
+direction_cossim = direction
+"""As in Lucid since 2019; before, the mean cosine."""
+
+
 def direction_neuron(
     layer_name: str,
     vec: Vector,
@@ -141,11 +157,15 @@ def direction_neuron(
 
 
 def tensor_direction(layer: str, vec: Vector, cossim_pow: float = 0, batch: int | None = None) -> Objective:
-    """The product of the middle of a map with a tensor of shape (1, height, width, channels), as Lucid orders its axes."""
-    if vec.ndim != 4 or vec.shape[0] != 1:
-        message = f"vec has shape {tuple(vec.shape)}; (1, height, width, channels) is expected"
+    """The product of the middle of a map with a tensor of shape (height, width, channels), as Lucid orders its axes; an
+    axis of length 1 may be before them.
+    """
+    tensor = torch.as_tensor(vec)
+    tensor = tensor[0] if tensor.ndim == 4 and len(tensor) == 1 else tensor
+    if tensor.ndim != 3:
+        message = f"vec has shape {tuple(vec.shape)}; (height, width, channels) is expected"
         raise WrongInput(message)
-    return _of(ours.tensor_direction(layer, torch.as_tensor(vec)[0].permute(2, 0, 1), power=cossim_pow), batch)
+    return _of(ours.tensor_direction(layer, tensor.permute(2, 0, 1), power=cossim_pow), batch)
 
 
 def deepdream(layer: str, batch: int | None = None) -> Objective:
@@ -208,7 +228,7 @@ def input_diff(orig_img: Vector) -> Objective:
     return _as_one(single, measure)
 
 
-def class_logit(layer: str, label: str | int, batch: int | None = None) -> Objective:
+def class_logit(layer: str, label: str | SupportsIndex, batch: int | None = None) -> Objective:
     """A channel by the name of its class, where ``layer`` has a unit for each of the network's labels, or by its number.
 
     As in Lucid the outputs of a batch are summed.
@@ -234,19 +254,27 @@ def diversity(layer: str) -> Objective:
     return Objective(lambda count, _: [NOTHING] * count, lambda _: -ours.diversity(layer))
 
 
-def as_objective(obj: str | Single | Objective) -> Objective:
-    """``"layer:3"`` as the channel; an objective of this package for each picture; one of this module as it is."""
+def as_objective(obj: str | Single | Objective | Callable[..., object]) -> Objective:
+    """``"layer:3"`` as the channel; an objective of this package for each picture; one of this module as it is.
+
+    Lucid's functions of T are refused: they are written in TensorFlow.
+    """
     if isinstance(obj, Objective):
         return obj
     if isinstance(obj, str):
         layer, colon, number = obj.rpartition(":")
         return _of(ours.unit(f"{layer.strip()}{colon}{number.strip()}"), None)
+    if not isinstance(obj, Single):
+        message = (
+            f"the objective is a {type(obj).__name__}: for a function of T write neuronatlas.objectives.of(lambda seen: "
+            'seen["layer"][3].mean(), "layer"), where a map is (units, height, width) of one picture'
+        )
+        raise WrongInput(message)
     return _of(obj, None)
 
 
 activation_difference = without_equal("activation_difference", "use neuronatlas.objectives.activation_difference")
 blur_alpha_each_step = without_equal("blur_alpha_each_step", "use neuronatlas.objectives.mean_alpha, or sharpness")
-direction_cossim = without_equal("direction_cossim", "use direction(layer, vec, cossim_pow)")
 wrap_objective = without_equal("wrap_objective", "use neuronatlas.objectives.of (docs/how-to/add-an-objective.md)")
 
 
@@ -287,10 +315,10 @@ def _weighed(single: Single, count: int) -> Single:
     return single if count == 1 else count * single
 
 
-def _index(labels: tuple[str, ...], label: str | int) -> int:
+def _index(labels: tuple[str, ...], label: str | SupportsIndex) -> int:
     """The number of a label, the first of equals."""
-    if isinstance(label, int):
-        return label
+    if not isinstance(label, str):
+        return operator.index(label)
     if label not in labels:
         raise UnknownName("label", label, labels)
     return labels.index(label)

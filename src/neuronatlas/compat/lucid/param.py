@@ -184,6 +184,9 @@ def cppn(
     return Image((width, width), batch, made)
 
 
+grayscale_image_rgb = without_equal(
+    "grayscale_image_rgb", "param.image makes colours; for a network of one channel use param.image(w, channels=1)"
+)
 image_sample = without_equal("image_sample", "transform.collapse_alpha_random lays pictures over random ones")
 bilinearly_sampled_image = without_equal("bilinearly_sampled_image", "textures of 3D models are not made here")
 

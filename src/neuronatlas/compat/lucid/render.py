@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 import torch
@@ -29,6 +30,8 @@ SHOWING = {"show_image": False, "show_inline": False, "save_image": False, "prep
 """Lucent's switches, and what each must be: it saves nothing, and a network normalises by itself."""
 
 Images = Float[np.ndarray, "n h w c"]
+Aim = str | Single | Objective | Callable[..., object]
+Steps = int | Iterable[SupportsIndex]
 ParamF = Callable[[], param.Image] | param.Image
 
 make_vis_T = without_equal("make_vis_T", "use neuronatlas.render(..., watch=...), which tells how each picture looks")
@@ -36,12 +39,12 @@ make_vis_T = without_equal("make_vis_T", "use neuronatlas.render(..., watch=...)
 
 def render_vis(
     model: Network,
-    objective_f: str | Single | Objective,
+    objective_f: Aim,
     param_f: ParamF | None = None,
     optimizer: object = None,
     transforms: Sequence[Part] | None = None,
-    thresholds: Sequence[int] = (512,),
-    print_objectives: Sequence[str | Single | Objective] | None = None,
+    thresholds: Steps = (512,),
+    print_objectives: Sequence[Aim] | None = None,
     verbose: bool = True,
     relu_gradient_override: bool = True,
     use_fixed_seed: bool = False,
@@ -62,7 +65,8 @@ def render_vis(
     before; a warning says which and why.
     """
     del use_fixed_seed
-    _check(thresholds, switches)
+    wanted = _rising(thresholds)
+    _check(switches)
     if not relu_gradient_override:
         message = "relu_gradient_override (=False) must be True: a gradient always passes a rectifier that is silent"
         raise WrongInput(message)
@@ -85,8 +89,8 @@ def render_vis(
         "transform": _chain(picture, transforms),
         **_rate(optimizer),
     }
-    answer = pictures_of(model, aims, thresholds, together=together, seed=seed, **changes)
-    for steps, images in zip(sorted(set(thresholds)), answer, strict=True):
+    answer = pictures_of(model, aims, wanted, together=together, seed=seed, **changes)
+    for steps, images in zip(wanted, answer, strict=True):
         for number, (singles, all_of_them) in enumerate(asked, 1):
             value = _value(model, singles, all_of_them, images)
             sys.stdout.write(f"{steps}: {number:02d}: {_name(singles, all_of_them)}: {value:.4g}\n")
@@ -98,19 +102,20 @@ def render_vis(
 def pictures_of(
     network: Network,
     aims: Sequence[Single],
-    thresholds: Sequence[int],
+    thresholds: Steps,
     *,
     together: Joint | None = None,
     seed: int = 0,
     **changes: Any,
 ) -> list[Images]:
     """The pictures of these objectives after each number of steps, in rising order; what is lost is warned of."""
+    wanted = _rising(thresholds)
 
     def made(steps: int) -> _Made:
         seen: list[dict[int, Frame]] = [{} for _ in aims]
 
         def watch(frame: Frame) -> None:
-            seen[frame.number] |= {threshold: frame for threshold in thresholds if frame.step <= threshold}
+            seen[frame.number] |= {threshold: frame for threshold in wanted if frame.step <= threshold}
 
         finished = rendering.render(
             network,
@@ -124,10 +129,10 @@ def pictures_of(
         )
         return _Made(list(aims), finished, seen)
 
-    last = max(thresholds)
+    last = wanted[-1]
     runs = {last: made(last)}
     answer = []
-    for steps in sorted(set(thresholds)):
+    for steps in wanted:
         if steps % EVERY and steps != last:
             runs[steps] = made(steps)
         answer.append(runs.get(steps, runs[last]).after(steps))
@@ -169,10 +174,20 @@ class _Made:
         }
 
 
-def _check(thresholds: Sequence[int], switches: dict[str, object]) -> None:
-    if not thresholds or min(thresholds) < 1:
-        message = f"thresholds (={thresholds!r}) must hold numbers of steps, each at least 1"
+def _rising(thresholds: int | Iterable[Any]) -> tuple[int, ...]:
+    """The numbers of steps, one or any number of them, each once."""
+    given = (thresholds,) if isinstance(thresholds, int) else tuple(thresholds)
+    try:
+        steps = sorted({operator.index(each) for each in given})
+    except TypeError:
+        steps = []
+    if not steps or steps[0] < 1:
+        message = f"thresholds (={given!r}) must hold whole numbers of steps, each at least 1"
         raise WrongInput(message)
+    return tuple(steps)
+
+
+def _check(switches: dict[str, object]) -> None:
     for name, value in switches.items():
         if name == "progress":
             continue
