@@ -18,7 +18,7 @@ from tests.contracts.measures import slopes
 from tests.networks.keras_models import Oracle, oracles, plain_model
 
 import neuronatlas
-from neuronatlas.errors import WrongInput
+from neuronatlas.errors import NoPictures, WrongInput
 from neuronatlas.networks import as_network
 
 pytestmark = pytest.mark.filterwarnings(  # Keras 3.15 itself, with numpy 2, when it saves or reads weights
@@ -213,6 +213,31 @@ def test_m13_half_precision_gives_float32() -> None:
     slope = slopes(network, {"conv": 0}, pictures)
     assert slope.dtype == torch.float32
     assert float(slope.abs().max()) > 0
+
+
+class Signs(layers.Layer):
+    """Through which no gradient comes."""
+
+    def call(self, x: Any) -> Any:
+        return keras.ops.sign(keras.ops.stop_gradient(x))
+
+
+def test_m11_where_no_gradient_comes_back_pictures_are_refused() -> None:
+    network = wrap(chain(layers.Conv2D(4, 3, name="conv"), Signs(name="signs"), layers.Conv2D(2, 1, name="after")))
+    pictures = torch.from_numpy(shown()).permute(0, 3, 1, 2)
+    with pytest.raises(NoPictures, match="layer 'after' gives responses and maps, but no pictures"):
+        slopes(network, {"after": 0}, pictures)
+    assert float(slopes(network, {"conv": 0, "after": 0}, pictures).abs().max()) > 0
+
+
+def test_a_second_gradient_of_the_same_values_is_the_first() -> None:
+    network = wrap(chain(layers.Conv2D(4, 3, name="conv")))
+    pictures = torch.from_numpy(shown()).permute(0, 3, 1, 2).requires_grad_(True)
+    with network.capture(["conv"]) as run:
+        total = run(pictures)["conv"].square().sum()
+        first, second = (torch.autograd.grad(total, pictures, retain_graph=True)[0] for _ in range(2))
+    torch.testing.assert_close(second, first)
+    assert float(first.abs().max()) > 0
 
 
 def test_m15_size_channels_and_order_of_axes_are_the_models_own() -> None:

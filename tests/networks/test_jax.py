@@ -11,7 +11,7 @@ import torch
 from tests.contracts import networks as contract
 from tests.contracts import oracles
 
-from neuronatlas.errors import WrongInput
+from neuronatlas.errors import NoPictures, WrongInput
 from neuronatlas.networks import Network, as_network
 
 jax = pytest.importorskip("jax")
@@ -261,6 +261,23 @@ def test_half_precision_is_returned_as_single() -> None:
     found = contract.outputs(network, ["output"], oracles.pictures(1, SIZE))["output"]
     assert found.dtype == torch.float32
     assert contract.slopes(network, {"output": 0}, oracles.pictures(1, SIZE)).dtype == torch.float32
+
+
+def test_m11_where_no_gradient_comes_back_pictures_are_refused() -> None:
+    def apply(parameters: Any, x: Any) -> Any:
+        return {"sign": jnp.sign(first(x) - parameters), "silent": jax.nn.relu(first(x) - 9)}
+
+    network = wrap(apply, jnp.float32(0.1))
+    shown = oracles.pictures(1, SIZE)
+    with pytest.raises(NoPictures, match="layer 'sign' gives responses and maps, but no pictures"):
+        contract.slopes(network, {"sign": 1}, shown)
+    assert float(contract.slopes(network, {"silent": 1}, shown).abs().max()) == 0
+
+
+def test_numbers_among_the_parameters_are_in_the_fingerprint() -> None:
+    scales: list[Any] = [1.0, 2.0, np.float32(3), np.float32(4), 5, 6, "name", None]
+    networks = [wrap(lambda p, x: x * p["w"], {"w": jnp.ones(3), "s": scale}) for scale in scales]
+    assert len({network.fingerprint for network in networks}) == 7  # a word and nothing are no weights
 
 
 def test_what_cannot_be_done_is_said() -> None:

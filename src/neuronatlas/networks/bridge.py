@@ -242,6 +242,12 @@ class BridgedNetwork(Network):
         return ours
 
 
+def no_way_back(names: Sequence[str]) -> NoPictures:
+    """What a pullback raises where nothing between these places and the pictures has a gradient."""
+    many = f"layer {names[0]!r} gives" if len(names) == 1 else f"the layers {', '.join(map(repr, names))} give"
+    return NoPictures(f"{many} responses and maps, but no pictures: no gradient comes from there back to the pictures")
+
+
 class _Foreign(torch.autograd.Function):
     """The outputs of a foreign function, whose gradient is its own pullback."""
 

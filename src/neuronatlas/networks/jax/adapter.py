@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from neuronatlas.errors import WrongInput
-from neuronatlas.networks.bridge import BridgedNetwork, ForeignFunction, Place, Pullback, unit_shape
+from neuronatlas.networks.bridge import BridgedNetwork, ForeignFunction, Place, Pullback, no_way_back, unit_shape
+from neuronatlas.networks.jax.pulling import applied, comes_back
 
 if TYPE_CHECKING:
     from neuronatlas.networks.base import Network
@@ -56,6 +57,7 @@ class JaxFunction(ForeignFunction):
         self._leaves = [leaf for _, leaf in leaves]
         self._numbers = [place for place, leaf in enumerate(self._leaves) if isinstance(leaf, (jax.Array, np.ndarray))]
         self._compiled: dict[tuple[str, ...], tuple[Callable[..., Any], Callable[..., Any]]] = {}
+        self._passing: set[tuple[str, ...]] = set()  # layers from which a gradient is known to come
 
     def _weights(self) -> list[Any]:
         return [self._leaves[place] for place in self._numbers]
@@ -96,15 +98,18 @@ class JaxFunction(ForeignFunction):
         return found
 
     def fingerprint(self) -> str:
-        """The sha256 of every array among the parameters with its path, type and shape; keys of random numbers apart."""
+        """The sha256 of every number and array among the parameters with its path, type and shape; not of random keys."""
         import jax
         from jax import numpy as jnp
 
         total = hashlib.sha256()
         for path, leaf in sorted(zip(self._paths, self._leaves, strict=True), key=lambda each: each[0]):
-            if isinstance(leaf, (jax.Array, np.ndarray)) and not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-                total.update(f"{path}|{leaf.dtype}|{tuple(leaf.shape)}|".encode())
-                total.update(np.asarray(leaf).tobytes())
+            if not isinstance(leaf, (jax.Array, np.ndarray, np.generic, bool, int, float, complex)):
+                continue
+            if not isinstance(leaf, jax.Array) or not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+                value = np.asarray(leaf)
+                total.update(f"{path}|{value.dtype}|{value.shape}|".encode())
+                total.update(value.tobytes())
         return total.hexdigest()
 
     def values(self, names: tuple[str, ...], pictures: Tensor) -> list[Tensor]:
@@ -117,7 +122,11 @@ class JaxFunction(ForeignFunction):
         found, back = _said(lambda: self._functions(names)[1](self._weights(), _array(pictures)), pictures)
 
         def pullback(cotangents: list[Tensor]) -> Tensor:
-            return _tensor(_pull()(back, [_array(each) for each in cotangents]))
+            ways = [_array(each) for each in cotangents]
+            if names not in self._passing and not comes_back(back, ways):
+                raise no_way_back(names)
+            self._passing.add(names)
+            return _tensor(_pull()(back, ways))
 
         return [_tensor(value) for value in found], pullback
 
@@ -159,11 +168,7 @@ def _pull() -> Callable[..., Any]:
     """Apply a pullback, compiled; `jax.jit` keeps what it compiled for the same function."""
     import jax
 
-    return jax.jit(_applied)
-
-
-def _applied(pullback: Callable[..., Any], cotangents: list[Any]) -> Any:
-    return pullback(cotangents)[0]
+    return jax.jit(applied)
 
 
 def _array(tensor: Tensor) -> Any:

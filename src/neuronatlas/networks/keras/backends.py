@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from neuronatlas.errors import WrongInput
-from neuronatlas.networks.bridge import Pullback
+from neuronatlas.networks.bridge import Pullback, no_way_back
+from neuronatlas.networks.jax.pulling import applied, comes_back
 
 Names = tuple[str, ...]
 Watched = Callable[[Names, Any], list[Any]]
@@ -40,8 +41,22 @@ class Backend(ABC):
         """See `ForeignFunction.values`."""
 
     @abstractmethod
+    def once(self, names: Names, pictures: Tensor) -> tuple[list[Tensor], Callable[[list[Tensor]], Tensor | None]]:
+        """The values, and a way back that is good for one gradient; it gives None where there is none."""
+
     def linearise(self, names: Names, pictures: Tensor) -> tuple[list[Tensor], Pullback]:
         """See `ForeignFunction.linearise`."""
+        values, first = self.once(names, pictures)
+        unused = [first]
+
+        def pullback(cotangents: list[Tensor]) -> Tensor:
+            back = unused.pop() if unused else self.once(names, pictures)[1]  # what is kept for it is free after it
+            slope = back(cotangents)
+            if slope is None:
+                raise no_way_back(names)
+            return slope
+
+        return values, pullback
 
     def frozen(self, values: list[Any]) -> Any:
         """A block in which the weights have these values and nothing changes them."""
@@ -63,17 +78,21 @@ class Torch(Backend):
         with torch.no_grad():
             return [value.float().cpu() for value in self._forward(names, pictures)]
 
-    def linearise(self, names: Names, pictures: Tensor) -> tuple[list[Tensor], Pullback]:
-        """See `ForeignFunction.linearise`."""
+    def once(self, names: Names, pictures: Tensor) -> tuple[list[Tensor], Callable[[list[Tensor]], Tensor | None]]:
+        """See `Backend.once`."""
         given = pictures.clone().requires_grad_(True)
         with torch.enable_grad():
             values = [value.float().cpu() for value in self._forward(names, given)]
 
-        def pullback(cotangents: list[Tensor]) -> Tensor:
-            (slope,) = torch.autograd.grad(values, given, cotangents, allow_unused=True)
-            return torch.zeros_like(given) if slope is None else slope
+        def back(cotangents: list[Tensor]) -> Tensor | None:
+            used = [place for place, value in enumerate(values) if value.requires_grad]
+            if not used:
+                return None
+            outputs, ways = ([each[place] for place in used] for each in (values, cotangents))
+            slope: Tensor | None = torch.autograd.grad(outputs, given, ways, allow_unused=True)[0]
+            return slope
 
-        return [value.detach() for value in values], pullback
+        return [value.detach() for value in values], back
 
     def _forward(self, names: Names, pictures: Tensor) -> list[Tensor]:
         with self.frozen([variable.value.detach() for variable in self.model.variables]):
@@ -100,8 +119,8 @@ class TensorFlow(Backend):
         traced = self._traced(names, tuple(pictures.shape))
         return [torch.from_numpy(value.numpy()) for value in traced(tf.constant(pictures.numpy()))]
 
-    def linearise(self, names: Names, pictures: Tensor) -> tuple[list[Tensor], Pullback]:
-        """See `ForeignFunction.linearise`."""
+    def once(self, names: Names, pictures: Tensor) -> tuple[list[Tensor], Callable[[list[Tensor]], Tensor | None]]:
+        """See `Backend.once`."""
         import tensorflow as tf
 
         given = tf.constant(pictures.numpy())
@@ -109,12 +128,12 @@ class TensorFlow(Backend):
             tape.watch(given)
             values = self._traced(names, tuple(pictures.shape))(given)
 
-        def pullback(cotangents: list[Tensor]) -> Tensor:
+        def back(cotangents: list[Tensor]) -> Tensor | None:
             ways = [tf.constant(each.numpy()) for each in cotangents]
             slope = tape.gradient(values, given, output_gradients=ways)
-            return torch.zeros_like(pictures) if slope is None else torch.from_numpy(slope.numpy())
+            return None if slope is None else torch.from_numpy(slope.numpy())
 
-        return [torch.from_numpy(value.numpy()) for value in values], pullback
+        return [torch.from_numpy(value.numpy()) for value in values], back
 
     def _trace(self, names: Names, shape: tuple[int, ...]) -> Any:
         import tensorflow as tf
@@ -134,6 +153,7 @@ class Jax(Backend):
     def __init__(self, model: Any, watched: Watched) -> None:
         super().__init__(model, watched)
         self._compiled = lru_cache(KEPT)(self._compile)
+        self._passing: set[Names] = set()  # layers from which a gradient is known to come
 
     def look(self, forward: Callable[[Any], None], pictures: Tensor) -> None:
         """See `Backend.look`."""
@@ -150,15 +170,19 @@ class Jax(Backend):
         found = self._compiled(names)[0](self._weights(), pictures.numpy())
         return [torch.from_numpy(np.array(value)) for value in found]
 
-    def linearise(self, names: Names, pictures: Tensor) -> tuple[list[Tensor], Pullback]:
-        """See `ForeignFunction.linearise`."""
-        _, linear, back = self._compiled(names)
+    def once(self, names: Names, pictures: Tensor) -> tuple[list[Tensor], Callable[[list[Tensor]], Tensor | None]]:
+        """See `Backend.once`."""
+        _, linear, pull = self._compiled(names)
         values, transposed = linear(self._weights(), pictures.numpy())
 
-        def pullback(cotangents: list[Tensor]) -> Tensor:
-            return torch.from_numpy(np.array(back(transposed, [each.numpy() for each in cotangents])))
+        def back(cotangents: list[Tensor]) -> Tensor | None:
+            ways = [each.numpy() for each in cotangents]
+            if names not in self._passing and not comes_back(transposed, ways):
+                return None
+            self._passing.add(names)
+            return torch.from_numpy(np.array(pull(transposed, ways)))
 
-        return [torch.from_numpy(np.array(value)) for value in values], pullback
+        return [torch.from_numpy(np.array(value)) for value in values], back
 
     def _weights(self) -> list[Any]:
         return [variable.value for variable in self.model.variables]
@@ -173,7 +197,7 @@ class Jax(Backend):
         def linear(weights: list[Any], pictures: Any) -> Any:
             return jax.vjp(lambda shown: forward(weights, shown), pictures)
 
-        return jax.jit(forward), jax.jit(linear), jax.jit(lambda transposed, ways: transposed(ways)[0])
+        return jax.jit(forward), jax.jit(linear), jax.jit(applied)
 
 
 def backend(model: Any, watched: Watched) -> Backend:
