@@ -243,6 +243,78 @@ def test_a_table_in_csv_has_every_number_and_no_formula(tmp_path: Path) -> None:
     assert np.array_equal(np.array([row[3:5] for row in rows], np.float32), positions)
 
 
+def forged(folder: Path, **about: object) -> Atlas:
+    """An atlas of four units whose shard of pictures says this of them."""
+    atlas = synthetic(folder / "a.atlas", ["a"])
+    shard = atlas.plan.of("renderings")[0]
+    tensors, before = atlas.get(shard)
+    atlas.put(shard, tensors, about={**before, **about})
+    return atlas
+
+
+def test_a_status_is_no_formula(tmp_path: Path) -> None:
+    atlas = forged(tmp_path, status=['=HYPERLINK("http://x")', "@a", "dead", ""])
+    with exporting.export_table(atlas, tmp_path / "table.csv").open(newline="", encoding="utf-8") as handle:
+        rows = list(csv.DictReader(handle))
+    assert [row["status"] for row in rows] == ['\'=HYPERLINK("http://x")', "'@a", "dead", "done"]
+
+
+@pytest.mark.parametrize("status", [["", ""], "done", [None] * 4, [1, 2, 3, 4], None, [["dead"]] * 4])
+def test_a_status_that_is_not_one_word_a_unit_is_damage(tmp_path: Path, status: object) -> None:
+    atlas = forged(tmp_path, status=status)
+    for write, name in ((exporting.export_table, "a.csv"), (exporting.export_npz, "a.npz")):
+        with pytest.raises(AtlasDamaged, match="has no status of each of its 4 units: run the build again"):
+            write(atlas, tmp_path / name)
+        assert not (tmp_path / name).exists()
+    made = exporting.export_png(atlas, tmp_path / "out")
+    assert (made.written, len(made.lost)) == (0, 4)
+    assert "has no status of each of its 4 units" in made.lost[Unit("a", 0)]
+
+
+def test_a_reason_or_a_score_that_is_missing_is_damage(tmp_path: Path) -> None:
+    made = exporting.export_png(forged(tmp_path, status=["dead"] * 4, reason=["no gradient"]), tmp_path / "out")
+    assert "has no reason of each of its 4 units" in made.lost[Unit("a", 3)]
+    atlas = Atlas.open(tmp_path / "a.atlas")
+    shard = atlas.plan.of("renderings")[0]
+    tensors, about = atlas.get(shard)
+    atlas.put(shard, {**tensors, "scores": tensors["scores"][:2]}, about=about)
+    with pytest.raises(AtlasDamaged, match="has no score of each of its 4 units"):
+        exporting.export_table(atlas, tmp_path / "a.csv")
+
+
+def test_a_folder_in_place_of_a_file_is_refused(tmp_path: Path) -> None:
+    atlas = synthetic(tmp_path / "a.atlas", ["a"])
+    for write, name in ((exporting.export_table, "d.csv"), (exporting.export_npz, "d.npz")):
+        (tmp_path / name).mkdir()
+        with pytest.raises(WrongInput, match=rf"out \(=.*{name}'\) is a folder"):
+            write(atlas, tmp_path / name)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.atlas", "d.csv", "d.npz"]
+
+
+def test_a_file_that_cannot_be_put_in_place_leaves_nothing_behind(tmp_path: Path) -> None:
+    atlas = synthetic(tmp_path / "a.atlas", ["a"])
+    folder = tmp_path / "out" / "layer_channel_visualizations" / "layer_1"
+    (folder / "layer_a_channel_0.png").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError):
+        exporting.export_png(atlas, tmp_path / "out")
+    assert [path.name for path in folder.iterdir()] == ["layer_a_channel_0.png"]
+
+
+def test_pictures_of_another_atlas_are_counted(tmp_path: Path) -> None:
+    first = exporting.export_png(synthetic(tmp_path / "a.atlas", ["a", "b"]), tmp_path / "out")
+    again = exporting.export_png(Atlas.open(tmp_path / "a.atlas"), tmp_path / "out")
+    assert (first.foreign, again.foreign) == (0, 0)
+    other = synthetic(tmp_path / "b.atlas", ["c"], status=(2,))
+    (first.folder / "layer_1" / ".unfinished-1-x.png").write_bytes(b"of an export that runs")
+    made = exporting.export_png(other, tmp_path / "out")
+    assert (made.written, made.foreign) == (3, 8)
+    later = exporting.export_png(synthetic(tmp_path / "d.atlas", ["c"], status=(0, 1)), tmp_path / "out")
+    assert later.foreign == 8 + 2  # with the pictures 0 and 1 of the atlas before, whose 3 is replaced
+    done = command(tmp_path / "b.atlas", "png", tmp_path / "out", "--json")
+    assert f"9 pictures in {made.folder} are not of this export" in done.stderr
+    assert json.loads(done.stdout)["foreign"] == 9
+
+
 def test_a_table_in_json_and_arrays_hold_the_same(tmp_path: Path) -> None:
     atlas = synthetic(tmp_path / "a.atlas", ["a", "b"], status=(1,))
     found = json.loads(exporting.export_table(atlas, tmp_path / "table.json").read_text())

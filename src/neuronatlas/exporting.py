@@ -50,7 +50,8 @@ class Exported:
 
     ``written`` and ``kept`` count the files that are there: made now, and found as they should be. ``lost`` has a reason
     for each unit whose picture there is none of although the atlas was to hold it; ``unasked`` counts the units that it
-    was never to hold. ``renamed`` is the safe name of each layer whose name could not be kept; a ``/`` is always a ``_``.
+    was never to hold. ``foreign`` counts the pictures in the folders that are not of this export: another atlas left them,
+    or this one before a unit was lost. ``renamed`` is the safe name of each layer whose name could not be kept; a ``/`` is always a ``_``.
     """
 
     folder: Path
@@ -59,6 +60,7 @@ class Exported:
     lost: Mapping[Unit, str]
     unasked: int
     renamed: Mapping[str, str]
+    foreign: int = 0
 
 
 def export_png(atlas: Atlas, out: str | Path, *, progress: Progress | None = None) -> Exported:
@@ -72,6 +74,7 @@ def export_png(atlas: Atlas, out: str | Path, *, progress: Progress | None = Non
     old = ALEXNET if atlas.manifest.network.get("name") == "alexnet-ecoset" else {}
     place = Path(out) / FOLDER
     shards = atlas.plan.of("renderings")
+    ours: set[Path] = set()
     total, done, written, kept = sum(len(shard.units) for shard in shards), 0, 0, 0
     lost: dict[Unit, str] = {}
     for shard in shards:
@@ -90,6 +93,7 @@ def export_png(atlas: Atlas, out: str | Path, *, progress: Progress | None = Non
                 lost[unit] = reason
                 continue
             target = folder / f"layer_{safe_name(old.get(name, name))}_channel_{unit.index}.png"
+            ours.add(target)
             if target.is_file() and target.read_bytes() == picture:
                 kept += 1
             else:
@@ -99,7 +103,9 @@ def export_png(atlas: Atlas, out: str | Path, *, progress: Progress | None = Non
     if progress is not None and total:
         progress(total, total)
     renamed = {name: safe_name(name) for name, _ in layers if safe_name(name) != name.replace("/", "_")}
-    return Exported(place, written, kept, lost, sum(units for _, units in layers) - total, renamed)
+    return Exported(
+        place, written, kept, lost, sum(units for _, units in layers) - total, renamed, _foreign(place, ours)
+    )
 
 
 def export_table(atlas: Atlas, out: str | Path) -> Path:
@@ -108,10 +114,7 @@ def export_table(atlas: Atlas, out: str | Path) -> Path:
     ``out`` ends in ``.csv`` or ``.json``. In CSV a text that a spreadsheet would take for a formula has a ``'`` before
     it, and what is no number is written ``nan`` or ``inf``; in JSON that is ``null``, and the stimuli have their labels.
     """
-    target = Path(out)
-    if target.suffix.lower() not in (".csv", ".json"):
-        message = f"out (={str(out)!r}) ends in {target.suffix!r}: use .csv or .json"
-        raise WrongInput(message)
+    target = _file(out, ".csv", ".json")
     table = _table(atlas)
     target.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(target, (_csv(table) if target.suffix.lower() == ".csv" else _json(atlas, table)).encode())
@@ -123,10 +126,7 @@ def export_npz(atlas: Atlas, out: str | Path) -> Path:
 
     ``out`` ends in ``.npz``. Nothing in it is pickled.
     """
-    target = Path(out)
-    if target.suffix.lower() != ".npz":
-        message = f"out (={str(out)!r}) ends in {target.suffix!r}: use .npz"
-        raise WrongInput(message)
+    target = _file(out, ".npz")
     table = _table(atlas)
     stream = io.BytesIO()
     np.savez_compressed(
@@ -167,7 +167,7 @@ class _Table:
 
 
 def _table(atlas: Atlas) -> _Table:
-    """All numbers of an atlas; a unit that was not rendered has the score NaN and no status."""
+    """All numbers of an atlas; a unit that was not rendered has the score NaN and no status. Raises `AtlasDamaged`."""
     layers = _layers(atlas)
     responses = atlas.responses()
     first = np.cumsum([0, *(units for _, units in layers)])
@@ -176,9 +176,10 @@ def _table(atlas: Atlas) -> _Table:
     for shard in atlas.plan.of("renderings"):
         _layer_of(atlas, shard, layers)
         tensors, about = atlas.get(shard)
+        words, values = _words(shard, about, "status"), _scores(shard, tensors)
         for row, index in enumerate(shard.units):
             unit = int(first[shard.layer]) + index
-            status[unit], scores[unit] = about["status"][row] or "done", tensors["scores"][row]
+            status[unit], scores[unit] = words[row] or "done", values[row]
     positions = atlas.get(atlas.plan.of("map")[0])[0]["positions"].astype(np.float32)
     return _Table(
         responses.units, positions, tuple(status), scores, responses.stimuli, responses.labels, responses.values
@@ -194,7 +195,7 @@ def _csv(table: _Table) -> str:
         words = [_harmless(str(unit)), _harmless(unit.layer), str(unit.index)]
         numbers = [*table.positions[column], table.scores[column], *table.responses[:, column]]
         written = [f"{float(number):.9g}" for number in numbers]  # nine digits are exact for float32
-        writer.writerow([*words, *written[:2], table.status[column], *written[2:]])
+        writer.writerow([*words, *written[:2], _harmless(table.status[column]), *written[2:]])
     return stream.getvalue()
 
 
@@ -218,6 +219,18 @@ def _json(atlas: Atlas, table: _Table) -> str:
 def _plain(numbers: Float32[np.ndarray, " n"]) -> list[float | None]:
     """Numbers as JSON has them."""
     return [float(f"{number:.9g}") if np.isfinite(number) else None for number in numbers.tolist()]
+
+
+def _file(out: str | Path, *endings: str) -> Path:
+    """The file to write, which has one of these endings; raises `WrongInput`."""
+    target = Path(out)
+    if target.suffix.lower() not in endings:
+        message = f"out (={str(out)!r}) ends in {target.suffix!r}: use {' or '.join(endings)}"
+        raise WrongInput(message)
+    if target.is_dir():
+        message = f"out (={str(out)!r}) is a folder: give a file in it, or another name"
+        raise WrongInput(message)
+    return target
 
 
 def _harmless(cell: str) -> str:
@@ -251,25 +264,45 @@ def _layer_of(atlas: Atlas, shard: Shard, layers: list[tuple[str, int]]) -> tupl
 def _pictures(atlas: Atlas, shard: Shard, layer: str) -> Iterator[tuple[Unit, bytes | None, str]]:
     """For each unit of a shard its picture as PNG, or None and why there is none; raises `AtlasDamaged`."""
     tensors, about = atlas.get(shard)
-    images, status = tensors.get("images"), about.get("status")
-    count = len(shard.units)
+    images, count = tensors.get("images"), len(shard.units)
     sound = images is not None and images.dtype == np.uint8 and images.ndim == 4 and images.shape[3] in (1, 3, 4)
-    if not sound or images is None or not isinstance(status, list) or not len(images) == len(status) == count:
+    if not sound or images is None or len(images) != count:
         message = f"shard {shard.name} holds no pictures of its {count} units: run the build again"
         raise AtlasDamaged(message)
+    status = _words(shard, about, "status")
+    reasons = _words(shard, about, "reason") if "reason" in about else status
+    scores = _scores(shard, tensors)
     for row, index in enumerate(shard.units):
         unit = Unit(layer, index)
         if status[row]:
-            yield unit, None, f"{status[row]}: {about.get('reason', status)[row]}"
+            yield unit, None, f"{status[row]}: {reasons[row]}"
         else:
             settings = {
                 "objective": str(unit),
                 "network": atlas.manifest.network.get("name"),
                 "seed": atlas.manifest.settings.get("seed"),
-                "score": _plain(tensors["scores"][[row]].astype(np.float32))[0] if "scores" in tensors else None,
+                "score": _plain(scores[[row]])[0],
                 **(about["recipe"] if isinstance(about.get("recipe"), dict) else {}),
             }
             yield unit, _png(images[row], settings), ""
+
+
+def _words(shard: Shard, about: Mapping[str, Any], what: str) -> list[str]:
+    """The status of each unit of a shard, or the reason for it; raises `AtlasDamaged` where that is something else."""
+    words = about.get(what)
+    if isinstance(words, list) and len(words) == len(shard.units) and all(isinstance(word, str) for word in words):
+        return words
+    message = f"shard {shard.name} has no {what} of each of its {len(shard.units)} units: run the build again"
+    raise AtlasDamaged(message)
+
+
+def _scores(shard: Shard, tensors: Mapping[str, np.ndarray]) -> Float32[np.ndarray, " units"]:
+    """The score of each unit of a shard; raises `AtlasDamaged` where they are something else."""
+    scores = tensors.get("scores")
+    if scores is not None and scores.shape == (len(shard.units),) and scores.dtype.kind == "f":
+        return scores.astype(np.float32)
+    message = f"shard {shard.name} has no score of each of its {len(shard.units)} units: run the build again"
+    raise AtlasDamaged(message)
 
 
 def _png(picture: UInt8[np.ndarray, "height width planes"], settings: Mapping[str, object]) -> bytes:
@@ -278,6 +311,11 @@ def _png(picture: UInt8[np.ndarray, "height width planes"], settings: Mapping[st
     stream = io.BytesIO()
     Image.fromarray(picture.squeeze(2) if picture.shape[2] == 1 else picture).save(stream, "PNG", pnginfo=about)
     return stream.getvalue()
+
+
+def _foreign(place: Path, ours: set[Path]) -> int:
+    """How many pictures are there beside these."""
+    return sum(path not in ours and not path.name.startswith(".") for path in place.glob("layer_*/*.png"))
 
 
 def _prepare(folder: Path) -> None:

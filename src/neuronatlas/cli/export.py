@@ -59,6 +59,8 @@ def _tell(made: Exported, *, as_json: bool) -> None:
         say(f"layer {name!r} is written as {safe!r}")
     if made.unasked:
         say(f"{made.unasked} units have no picture in this atlas: it was built with --units")
+    if made.foreign:
+        say(f"{made.foreign} pictures in {made.folder} are not of this export: give an empty folder, or remove them")
     for number, (unit, reason) in enumerate(made.lost.items()):
         if number == SAID:
             say(f"... and {len(made.lost) - SAID} more; --json names them all")
@@ -66,7 +68,7 @@ def _tell(made: Exported, *, as_json: bool) -> None:
         say(f"{str(unit)!r} has no picture, {reason}")
     if as_json:
         lost = {str(unit): reason for unit, reason in made.lost.items()}
-        counts = {"written": made.written, "kept": made.kept, "unasked": made.unasked}
+        counts = {"written": made.written, "kept": made.kept, "unasked": made.unasked, "foreign": made.foreign}
         print_json({"folder": str(made.folder), **counts, "lost": lost, "renamed": dict(made.renamed)})
     else:
         print(f"{made.folder}: {made.written} pictures written, {made.kept} there already, {len(made.lost)} missing")
