@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import neuronatlas
 from neuronatlas import objectives
-from neuronatlas.errors import NeuronAtlasError, WrongInput
+from neuronatlas.errors import NeuronAtlasError, NoPictures, WrongInput
 from neuronatlas.networks import Network, as_network
 from neuronatlas.rendering import render
 from neuronatlas.responses import record
@@ -441,3 +441,38 @@ def test_other_errors_are_not_taken_for_too_little_memory() -> None:
 
     with pytest.raises(RuntimeError, match="something else"):
         render(adapted(nn.Sequential(models.plain(), Wrong())), "1:0", steps=2)
+
+
+def test_m11_a_module_that_leaves_torch_gives_responses_and_no_pictures(pictures: np.ndarray) -> None:
+    leaving = Giving(lambda x: torch.from_numpy(np.sqrt(np.abs(x.numpy()))))
+    network = adapted(nn.Sequential(nn.Conv2d(3, 4, 3), leaving))
+    assert network.respond(pictures, ["1"])["1"].shape == (3, 4)
+    with pytest.raises(NoPictures, match=r"layer '1' .* gives responses and maps, but no pictures: Can't call numpy"):
+        render(network, "1:0", steps=1)
+    assert render(network, "0:0", steps=1).status == ""
+
+
+def test_networks_of_one_module_are_used_one_after_the_other() -> None:
+    module = models.plain()
+    first, second = adapted(module), adapted(module)
+    images = torch.rand(1, 3, 32, 32)
+    with torch.no_grad(), first.capture(["0"]) as run:
+        with pytest.raises(NeuronAtlasError, match="is used inside a capture of itself"):
+            second.layers  # noqa: B018
+        assert module(images).shape == (1, 8, 16, 16)  # its owner's own call
+        assert list(run(images)) == ["0"]
+    with torch.no_grad(), second.capture(["5"]) as run:
+        assert list(run(images)) == ["5"]
+
+
+def test_m02_layers_whose_values_depend_on_the_other_pictures_are_named(pictures: np.ndarray) -> None:
+    norm = nn.BatchNorm2d(4, track_running_stats=False)
+    network = adapted(nn.Sequential(nn.Conv2d(3, 4, 3), norm, nn.ReLU(), nn.Conv2d(4, 4, 3)))
+    assert list(network.layers) == ["0"]
+    assert list(network.unusable) == ["1", "2", "3"]
+    with pytest.raises(WrongInput, match="layer '1' cannot be used: its values depend on which other pictures are shown"):
+        network.respond(pictures, ["1"])
+    with pytest.raises(WrongInput, match="has no layer that can be used: of each, its values depend on"):
+        as_network(nn.Sequential(nn.BatchNorm2d(3, track_running_stats=False)), input_size=8, normalise="0..1").layers  # noqa: B018
+    kept = nn.Sequential(nn.Conv2d(3, 4, 3), nn.InstanceNorm2d(4), nn.GroupNorm(2, 4))
+    assert not adapted(kept).unusable

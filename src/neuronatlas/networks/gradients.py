@@ -39,6 +39,21 @@ def refuse_lost(module: nn.Module, seen: Mapping[str, Tensor], picture: Callable
         raise NoPictures(NO_PICTURES.format(layer=next(iter(seen)), network=network, reason=reason))
 
 
+def refuse_stopped(
+    error: RuntimeError, images: Tensor, forward: Callable[[Tensor], None], layer: str, network: str
+) -> None:
+    """Refuse a layer on whose way the module stops with an ``error`` only where a gradient is wanted."""
+    if not images.requires_grad or not any(word in str(error) for word in ("grad", "derivative")):
+        return
+    try:
+        with torch.no_grad():
+            forward(images.detach())
+    except RuntimeError:  # it stops in any case
+        return
+    reason = str(error).strip().splitlines()[0]
+    raise NoPictures(NO_PICTURES.format(layer=layer, network=network, reason=reason)) from error
+
+
 def no_gradient(module: nn.Module, picture: Tensor) -> str:
     """Which operation, or module, a gradient does not get through; "" where none can be named.
 

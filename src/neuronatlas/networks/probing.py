@@ -65,6 +65,12 @@ def lazy(module: nn.Module) -> list[str]:
     return [key for key, value in itertools.chain(module.named_parameters(), module.named_buffers()) if is_lazy(value)]
 
 
+def other(image: Tensor) -> Tensor:
+    """A darker picture of the same shape, of noise that is the same in every run."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.rand(image.shape, generator=generator, dtype=torch.float32).pow(3).to(image)
+
+
 def materialise(module: nn.Module, spec: InputSpec) -> None:
     """Give such weights their shape, by one forward pass of a grey picture; their numbers are random."""
     image = torch.full((1, spec.channels, *spec.size), 0.5)

@@ -20,20 +20,20 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
-from neuronatlas.errors import NeuronAtlasError, WrongInput
+from neuronatlas.errors import WrongInput
 from neuronatlas.networks import probing
 from neuronatlas.networks.axes import Axes
 from neuronatlas.networks.base import Capture, InputSpec, Layer, Network, NotReached, awake
 from neuronatlas.networks.copies import agree, checksum, copied
-from neuronatlas.networks.gradients import refuse_lost, refuse_quantised
-from neuronatlas.networks.listing import UNSEEN, Table, listed
+from neuronatlas.networks.gradients import refuse_lost, refuse_quantised, refuse_stopped
+from neuronatlas.networks.listing import MIXED, UNSEEN, Table, listed, mixed
 from neuronatlas.networks.modules import first_channels, frozen, moved, only_copies, plain_tensors, rectifies, unwrapped
 from neuronatlas.networks.preprocessing import Given
 from neuronatlas.networks.slicing import sliced
-from neuronatlas.networks.watching import Reached, Seen, Watch
+from neuronatlas.networks.watching import Reached, Seen, Use, Watch
 
-_LOCKS: weakref.WeakKeyDictionary[nn.Module, threading.RLock] = weakref.WeakKeyDictionary()  # one a module
-_LOCKS_LOCK = threading.Lock()
+_USES: weakref.WeakKeyDictionary[nn.Module, Use] = weakref.WeakKeyDictionary()  # one a module
+_USES_LOCK = threading.Lock()
 
 
 class TorchNetwork(Network):
@@ -41,6 +41,8 @@ class TorchNetwork(Network):
 
     One thread at a time: another that wants the outputs of the same network waits until it is left.
     """
+
+    batched = True  # two pictures at once are compared with one alone when layers are listed
 
     def __init__(
         self,
@@ -61,9 +63,8 @@ class TorchNetwork(Network):
         weight = next((each for each in self.module.parameters() if each.is_floating_point()), None)
         self.dtype = torch.float32 if weight is None else weight.dtype
         self._kept: tuple[object, list[Network]] = (None, [])
-        with _LOCKS_LOCK:
-            self._lock = _LOCKS.setdefault(self.module, threading.RLock())
-        self._open = False
+        with _USES_LOCK:
+            self._use = _USES.setdefault(self.module, Use())
         self._fields: tuple[object, dict[str, int]] = (None, {})  # what receptive fields are known of which module
         self.cones: dict[str, list[str]] = {}  # what to cut for some units of a layer alone; only a copy is ever cut
 
@@ -71,24 +72,35 @@ class TorchNetwork(Network):
     def _table(self) -> Table:
         """What one dry forward pass reaches."""
         found: list[Seen] = []
+        both: list[Seen] = []
         watches = {
             name: Watch(name, found.append)
             for name, module in self.module.named_modules()
             if name and not only_copies(module)
         }
         try:
-            with torch.no_grad(), self._lock, frozen(self.module), self._watched(watches):
+            with torch.no_grad(), self._use.of(self.name), frozen(self.module), self._watched(watches):
                 self._forward(self.blank())
+                calls = {name: watch.calls for name, watch in watches.items()}
+                if self.batched:
+                    for watch in watches.values():
+                        watch.calls, watch.report = 0, both.append
+                    with suppress(*probing.REFUSALS):  # not every module takes two
+                        self._forward(torch.cat([self.blank(), probing.other(self.blank())]))
+                for name, watch in watches.items():
+                    watch.calls = calls[name]
         except probing.REFUSALS as error:
             message = probing.size_refused(self.module, self.input, self.dtype, name=self.name, error=error)
             raise WrongInput(message) from error
-        table = listed(found, watches, Axes(self.module, self.input.size), self._rename)
+        table = listed(found, watches, Axes(self.module, self.input.size), self._rename, mixed(found, both))
         for name, watch in watches.items():
             part = self.module.get_submodule(name)
             if not watch.calls and next(part.children(), None) is None and next(part.parameters(), None) is not None:
                 table.unusable[self._rename(name)] = UNSEEN
         if not table.layers:
             message = f"network {self.name!r} has no layer: no submodule gave a tensor of shape (batch, units, ...)"
+            if MIXED in table.unusable.values():
+                message = f"network {self.name!r} has no layer that can be used: of each, {MIXED}"
             raise WrongInput(message)
         return table
 
@@ -123,10 +135,10 @@ class TorchNetwork(Network):
             wanted.setdefault(place.address, []).append(name)
         cut = self.cones.get(next(iter(wanted)), []) if units is not None and len(places) == 1 else []
         seen: dict[str, Tensor] = {}
-        given = 1
+        given = 0  # pictures in the forward pass under way; none where the module is called by someone else
 
         def keep(seen_now: Seen) -> None:
-            for name in wanted.get(seen_now.address, ()):
+            for name in wanted.get(seen_now.address, ()) if given else ():
                 output = self._read(name, seen_now, wake=wake)
                 self._check_shape(name, output, given, cut=len(units or ()) if cut else None)
                 if units is not None and not cut:
@@ -141,15 +153,22 @@ class TorchNetwork(Network):
         def run(images: Tensor) -> dict[str, Tensor]:
             nonlocal given
             seen.clear()
-            given = len(images)
             if not places:
                 return {}
             if images.requires_grad and torch.is_grad_enabled():
                 refuse_quantised(self.module, self._table, {name: self.layer(name).name for name in places}, self.name)
             for watch in watches.values():
                 watch.calls = 0
-            with suppress(Reached):
-                self._forward(images)
+            given = len(images)
+            try:
+                with suppress(Reached):
+                    self._forward(images)
+            except RuntimeError as error:
+                given = 0
+                refuse_stopped(error, images, self._forward, next(iter(places)), self.name)
+                raise
+            finally:
+                given = 0
             missing = [name for name in places if name not in seen]
             if missing:
                 raise NotReached(missing)
@@ -160,8 +179,7 @@ class TorchNetwork(Network):
             return {name: seen[name] for name in places}
 
         with (
-            self._lock,
-            self._opened(),
+            self._use.of(self.name),
             frozen(self.module),
             self._watched(watches, keep_inputs=wake),
             sliced(self.module, cut, units or ()),
@@ -190,18 +208,6 @@ class TorchNetwork(Network):
         if len(output) != pictures:
             message = f"layer {name!r} gives {len(output)} rows for {pictures} pictures: it does not answer to each"
             raise WrongInput(message)
-
-    @contextmanager
-    def _opened(self) -> Iterator[None]:
-        """Note that a capture is open; raises `NeuronAtlasError` where one is."""
-        if self._open:
-            message = f"network {self.name!r} is used inside a capture of itself: leave that block first"
-            raise NeuronAtlasError(message)
-        self._open = True
-        try:
-            yield
-        finally:
-            self._open = False
 
     @contextmanager
     def _watched(self, watches: Mapping[str, Watch], *, keep_inputs: bool = False) -> Iterator[None]:
@@ -238,8 +244,8 @@ class TorchNetwork(Network):
         names, sizes = tuple(layers), tuple(dict.fromkeys([size or self.input.size, self.input.size]))
         if not names:  # an objective of the picture alone
             return [self]
-        with self._lock, torch.inference_mode(mode=False), torch.enable_grad():
-            with self._opened():
+        with self._use.lock, torch.inference_mode(mode=False), torch.enable_grad():
+            with self._use.of(self.name):
                 pass
             key = (names, sizes, precision, self.input, checksum(self.module))
             kept = self._kept[1]

@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from neuronatlas.errors import NeuronAtlasError
+
 
 class Reached(BaseException):
     """The deepest layer asked for was reached: the rest of the forward pass is not needed."""
+
+
+class Use:
+    """Who uses a module: one thread at a time, and there one capture, whatever networks are made of the module."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self._open = False
+
+    @contextmanager
+    def of(self, network: str) -> Iterator[None]:
+        """Inside the block nobody else uses it; raises `NeuronAtlasError` where this thread does already."""
+        with self.lock:
+            if self._open:
+                message = f"network {network!r} is used inside a capture of itself: leave that block first"
+                raise NeuronAtlasError(message)
+            self._open = True
+            try:
+                yield
+            finally:
+                self._open = False
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,7 @@ def adapt(model: ModelProto, given: Given, name: str = "") -> Network:
         return _without_gradient(model, taken, spec, name, given, error.reason)
     placed = module if given.device is None else moved(module, given.device)
     found = OnnxNetwork(placed, input=spec, name=name, labels=given.labels, rename=module.renamed)
+    found.batched = not taken.fixed  # else `_takes_batches` compares them
     if any(tensor.data_type in _HALVES for tensor in model.graph.initializer):
         found.notes = ("its weights are of 16 bits and are used with 32",)
     if taken.fixed and not _takes_batches(found):
