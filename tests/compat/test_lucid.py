@@ -12,7 +12,7 @@ from tests.networks import models
 from torch import Tensor
 
 from neuronatlas import objectives as ours
-from neuronatlas.compat.lucid import objectives, param, render, transform
+from neuronatlas.compat.lucid import composition, objectives, param, render, transform
 from neuronatlas.errors import UnknownName, WrongInput
 from neuronatlas.images.alpha import Alpha
 from neuronatlas.images.fourier import Fourier
@@ -226,8 +226,8 @@ def test_a_penalty_of_the_whole_batch_pulls_at_every_picture(
 def test_what_is_no_number_of_a_picture_is_refused() -> None:
     for wrong in (1e-6, 1.0):
         with pytest.raises(WrongInput, match=rf"batch \(={wrong}\) must be the number of a picture"):
-            objectives._of(ours.l2(), wrong)
-    assert objectives._of(ours.l2(), np.int64(1)).pictures(2)[1].name == "2 * (l2(0.5))"
+            composition.of_pictures(ours.l2(), wrong)
+    assert composition.of_pictures(ours.l2(), np.int64(1)).pictures(2)[1].name == "2 * (l2(0.5))"
     for wrong in (-1e-6, math.nan, math.inf):
         with pytest.raises(WrongInput, match=r"epsilon \(=.*\) must be 0 or more"):
             objectives.L2("input", 0.5, wrong)
@@ -288,6 +288,7 @@ def test_a_function_of_t_is_refused_with_what_can(network: TorchNetwork) -> None
         lambda: render.render_vis(network, lambda seen: seen("5")[..., 3].mean(), small, **SMALL),
         lambda: render.render_vis(network, "5:2", small, print_objectives=[lambda seen: seen("5")], **SMALL),
         lambda: objectives.channel("5", 2) + (lambda seen: seen("5").mean()),
+        lambda: objectives.channel("5", 2) - (lambda seen: seen("5").mean()),
     ):
         with pytest.raises(WrongInput, match=written):
             tried()

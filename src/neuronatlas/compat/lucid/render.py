@@ -15,8 +15,8 @@ from jaxtyping import Float
 
 from neuronatlas import rendering
 from neuronatlas.compat.lucid import param, transform
+from neuronatlas.compat.lucid.composition import ALONE, NOTHING, Objective, as_objective
 from neuronatlas.compat.lucid.notebook import show
-from neuronatlas.compat.lucid.objectives import ALONE, NOTHING, Objective, as_objective
 from neuronatlas.compat.lucid.refusals import without_equal
 from neuronatlas.errors import UnknownName, WrongInput
 from neuronatlas.images.alpha import Alpha
