@@ -51,6 +51,7 @@ app = typer.Typer(
 )
 
 PORT = 8765
+INTERRUPTED = "interrupted: the same command goes on where it stopped, if it builds an atlas, and else begins again"
 
 
 def main() -> None:
@@ -60,7 +61,7 @@ def main() -> None:
     except NeuronAtlasError as error:
         fail(str(error), 1)
     except (KeyboardInterrupt, typer.Abort):
-        fail("interrupted: the same command goes on where it stopped", 130)
+        fail(INTERRUPTED, 130)
     except typer.Exit as stop:
         raise SystemExit(stop.exit_code) from None
     except OSError as error:
@@ -70,6 +71,8 @@ def main() -> None:
             error.show()
             raise SystemExit(error.exit_code) from None
         raise
+    if code == 130:  # typer's answer to Ctrl-C, of which it says nothing
+        fail(INTERRUPTED, 130)
     if code:  # some versions of typer return what an Exit holds, others raise it
         raise SystemExit(code)
 
