@@ -19,6 +19,7 @@ from neuronatlas.cli.shared import (
     load_stimuli,
     print_json,
 )
+from neuronatlas.progress import reporter
 
 
 def convert(
@@ -53,7 +54,9 @@ def doctor(
     from neuronatlas.doctor import examine
 
     found = load(network, normalise, input_size, channel_order, device)
-    report = examine(found, None if images is None else load_stimuli(images))
+    pictures = None if images is None else load_stimuli(images)
+    with reporter() as progress:
+        report = examine(found, pictures, progress=progress)
     if as_json:
         rows = [{**vars(finding), "values": dict(finding.values)} for finding in report.findings]
         print_json({"network": report.network, "healthy": report.healthy, "findings": rows})

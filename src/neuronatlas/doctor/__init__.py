@@ -5,9 +5,13 @@ A picture made of an untrained network, or in a wrong value range, looks like an
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import torch
 from jaxtyping import UInt8
+from torch.utils._pytree import tree_leaves
 
 from neuronatlas import stimuli
 from neuronatlas.doctor.ranges import examine_range
@@ -15,6 +19,7 @@ from neuronatlas.doctor.report import Finding, Report
 from neuronatlas.doctor.weights import examine_weights
 from neuronatlas.errors import WrongInput
 from neuronatlas.networks.base import Network
+from neuronatlas.networks.modules import frozen
 from neuronatlas.networks.torch import TorchNetwork
 from neuronatlas.responses import Stimuli, in_colours_of, pixels
 from neuronatlas.stimuli import StimulusSet
@@ -23,26 +28,33 @@ __all__ = ["Finding", "Report", "examine"]
 
 MOST = 64
 """Pictures that are shown, at most: evenly spread over those given."""
+BATCH = 8
+"""Pictures whose responses are taken at once."""
 DEAD = 0.5
 """The share of a layer's units that may answer all pictures alike."""
 
 
-def examine(network: Network, pictures: Stimuli | None = None) -> Report:
+def examine(
+    network: Network, pictures: Stimuli | None = None, *, progress: Callable[[str, int, int], None] | None = None
+) -> Report:
     """Look at a network's weights, and at its answers to pictures: a set, a folder, or an array of uint8.
 
     Labels (the folders' names) that are among the network's tell most. Without pictures, the photographs that come with
-    the extra ``demo`` are shown.
+    the extra ``demo`` are shown. ``progress`` is told the stage, and how many of how many of its steps are done.
     """
     findings = examine_weights(network)
+    weighed = {finding.check: finding.level for finding in findings}
     findings += _mode(network)
-    if any(finding.check == "finite weights" and finding.level == "wrong" for finding in findings):
+    if weighed.get("finite weights") == "wrong":
         return Report(network.name, tuple(findings))
     shown, labels = _shown(network, pictures)
     findings += _repeatable(network, shown)
-    alive = _alive(network, shown)
+    alive = _alive(network, shown, None if progress is None else partial(progress, "responses"))
     findings.append(alive)
     if alive.check == "units":
-        findings += examine_range(network, shown, labels)
+        trained = weighed["weights"] == "fine" and weighed.get("batch normalisation") != "wrong"
+        told = None if progress is None else partial(progress, "ranges")
+        findings.append(examine_range(network, shown, labels, trained=trained, progress=told))
     return Report(network.name, tuple(findings))
 
 
@@ -90,10 +102,11 @@ def _mode(network: Network) -> list[Finding]:
 
 def _repeatable(network: Network, shown: UInt8[np.ndarray, "n h w c"]) -> list[Finding]:
     """Does it give the same answer twice? Dropout that stays on does not."""
-    output = list(network.layers)[-1]
-    first, second = (network.respond(shown[:4], [output])[output] for _ in range(2))
-    difference = float(np.nanmax(np.abs(first - second), initial=0.0))
-    scale = float(np.nanmax(np.abs(first), initial=0.0))
+    first, second = (_answers(network, shown[:4]) for _ in range(2))
+    differences = [float(np.nanmax(np.abs(one - two), initial=0.0)) for one, two in zip(first, second, strict=True)]
+    scales = [float(np.nanmax(np.abs(one), initial=0.0)) for one in first]
+    worst = max(range(len(first)), key=lambda number: differences[number] - 1e-3 * scales[number])
+    difference, scale = differences[worst], scales[worst]
     measured = f"two passes over the same pictures differ by {difference:.3g}, where answers reach {scale:.3g}"
     rule = "the same picture gives the same answer, within a thousandth"
     if difference <= 1e-3 * scale:
@@ -102,23 +115,44 @@ def _repeatable(network: Network, shown: UInt8[np.ndarray, "n h w c"]) -> list[F
     return [Finding("repeatable", "wrong", measured, rule, advice)]
 
 
-def _alive(network: Network, shown: UInt8[np.ndarray, "n h w c"]) -> Finding:
+def _answers(network: Network, shown: UInt8[np.ndarray, "n h w c"]) -> list[np.ndarray]:
+    """What the last layer gives and, of torch, whatever the module itself returns after it."""
+    output = list(network.layers)[-1]
+    found = [network.respond(shown, [output])[output]]
+    if isinstance(network, TorchNetwork):
+        images = torch.from_numpy(shown).permute(0, 3, 1, 2).float().to(network.device) / 255
+        with torch.no_grad(), frozen(network.module):
+            given = network.module(network.input.normalise(images).to(network.dtype))
+        leaves = [leaf for leaf in tree_leaves(given) if isinstance(leaf, torch.Tensor) and leaf.is_floating_point()]
+        found += [leaf.float().cpu().numpy() for leaf in leaves if leaf.numel()]
+    return found
+
+
+def _alive(
+    network: Network, shown: UInt8[np.ndarray, "n h w c"], progress: Callable[[int, int], None] | None = None
+) -> Finding:
     """Are responses finite, and do units answer different pictures differently?"""
-    with torch.no_grad():
-        found = network.respond(shown, list(network.layers))
+    parts: list[dict[str, np.ndarray]] = []
+    for start in range(0, len(shown), BATCH):
+        parts.append(network.respond(shown[start : start + BATCH], list(network.layers)))
+        if progress is not None:
+            progress(min(start + BATCH, len(shown)), len(shown))
+    found = {name: np.concatenate([part[name] for part in parts]) for name in network.layers}
     bad = [name for name, values in found.items() if not np.isfinite(values).all()]
     if bad:
         measured = f"{len(bad)} of {len(found)} layers give NaN or infinity, the first {bad[0]!r}"
         advice = "see that normalise and the weights' type fit; half precision overflows above 65504"
         return Finding("finite responses", "wrong", measured, "every response is a finite number", advice)
+    rule = f"in no layer do more than {DEAD:.0%} of the units answer all pictures alike"
+    if len(shown) < 2:
+        return Finding("units", "note", "one picture cannot tell", rule, "give several pictures")
     shares = {name: float((np.ptp(values, axis=0) == 0).mean()) for name, values in found.items()}
     worst = max(shares, key=lambda name: shares[name])
     units = sum(values.shape[1] for values in found.values())
     dead = sum(int((np.ptp(values, axis=0) == 0).sum()) for values in found.values())
     measured = f"{dead} of {units} units answer {len(shown)} pictures all alike; most in {worst!r}, {shares[worst]:.0%} of its units"
-    rule = f"in no layer do more than {DEAD:.0%} of the units answer all pictures alike"
     numbers = {f"alike in {name}": share for name, share in shares.items() if share}
-    if len(shown) < 2 or shares[worst] <= DEAD:
+    if shares[worst] <= DEAD:
         return Finding("units", "fine", measured, rule, values=numbers)
     advice = "the value range may be wrong, or the training died there; pictures of such units show nothing"
     return Finding("units", "wrong", measured, rule, advice, numbers)

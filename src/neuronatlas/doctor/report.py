@@ -47,7 +47,8 @@ class Report:
     def __str__(self) -> str:
         """Every finding, and the verdict."""
         wrong = sum(finding.level == "wrong" for finding in self.findings)
+        notes = sum(finding.level == "note" for finding in self.findings)
         verdict = (
             f"{wrong} of {len(self.findings)} checks found something wrong" if wrong else "nothing wrong was found"
-        )
+        ) + (f"; {notes} could not tell all, or note something" if notes else "")
         return "\n".join([*map(str, self.findings), f"{self.network}: {verdict}"])
