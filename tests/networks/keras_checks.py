@@ -273,6 +273,53 @@ def test_channels_first() -> None:
     torch.testing.assert_close(*(slopes(each, {"bend": 1}, tensor) for each in (network, other)))
 
 
+@pytest.mark.parametrize("order", [None, "channels_first"])
+def test_layers_without_an_order_of_axes_have_that_of_what_they_take(order: str | None) -> None:
+    parts = [
+        layers.Permute((2, 3, 1)),
+        layers.Conv2D(5, 3, name="conv", activation="relu"),
+        layers.BatchNormalization(name="norm"),
+        layers.ReLU(name="bend"),
+        layers.LayerNormalization(name="even"),
+        layers.Permute((3, 1, 2)),
+        layers.ReLU(name="turned"),
+    ]
+    network = wrap(chain(*parts, shape=(3, 8, 9)), None, data_format=order)
+    assert network.input.size == (8, 9)
+    assert {layer.shape for layer in network.layers.values()} == {(5, 6, 7)}
+    found = network.respond(np.random.default_rng(0).random((1, 8, 9, 3)), ["even", "turned"], reduce="none")
+    np.testing.assert_allclose(np.maximum(found["even"], 0), found["turned"], atol=1e-6)
+
+
+def test_whole_numbers_are_rounded_and_give_no_pictures() -> None:
+    taken = keras.Input((8, 8, 3), dtype="uint8")
+    model = keras.Model(taken, layers.Conv2D(4, 3, name="conv")(layers.Rescaling(1 / 255)(taken)))
+    network = as_network(model, normalise="0..255")
+    pictures = (
+        np.arange(192, dtype=np.uint8).reshape(1, 8, 8, 3) + 64 * np.arange(2, dtype=np.uint8)[:, None, None, None]
+    )
+    mine = keras.ops.convert_to_numpy(model(pictures)).mean((1, 2))
+    np.testing.assert_allclose(network.respond(pictures, ["conv"])["conv"], mine, atol=1e-5)
+    with pytest.raises(NoPictures, match=r"no pictures: its input takes whole numbers \(uint8\)"):
+        slopes(network, {"conv": 0}, torch.from_numpy(shown()).permute(0, 3, 1, 2))
+
+
+def test_what_keras_says_is_one_line_without_colours() -> None:
+    class Refusing(layers.Layer):
+        def call(self, x: Any) -> Any:
+            message = "only by daylight"
+            raise ValueError(message)
+
+        def compute_output_shape(self, shape: Any) -> Any:
+            return shape
+
+    with pytest.raises(WrongInput) as caught:
+        _ = wrap(keras.Sequential([layers.Conv2D(3, 1), Refusing(name="late")])).layers
+    assert "only by daylight" in str(caught.value)
+    assert "\x1b" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_m16_without_normalise_the_models_own_rescaling_is_named() -> None:
     model = chain(layers.Rescaling(1 / 255, name="shrink"), layers.Conv2D(4, 3))
     with pytest.raises(

@@ -6,13 +6,14 @@ what all of them share: the layout of axes, types, the gradient, the choice of u
 
 from __future__ import annotations
 
+import re
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +21,10 @@ from torch.autograd.function import once_differentiable
 
 from neuronatlas.errors import NeuronAtlasError, NoPictures, WrongInput
 from neuronatlas.networks.axes import Axes, View
-from neuronatlas.networks.base import Capture, InputSpec, Layer, Network, awake
+from neuronatlas.networks.base import Capture, InputSpec, Layer, Network, awake, memory_ran_out
 
+T = TypeVar("T")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 Pullback = Callable[[list[Tensor]], Tensor]
 """From one cotangent a place, of its shape, to the gradient with respect to the pictures."""
 
@@ -93,7 +96,7 @@ class BridgedNetwork(Network):
     @cached_property
     def _places(self) -> dict[str, Place]:
         with self._lock:
-            found = self.function.places(self._given(self.blank()))
+            found = self._asked(lambda: self.function.places(self._given(self.blank())), self.blank())
             if all(place.reason for place in found):
                 message = (
                     f"network {self.name!r} has no layer: nothing in it gives a tensor of shape (batch, units, ...)"
@@ -211,15 +214,15 @@ class BridgedNetwork(Network):
             values = self._asked(lambda: self.function.values(names, given.detach()), images)
         return [self._ours(name, value, len(images)) for name, value in zip(names, values, strict=True)]
 
-    def _asked(self, function: Callable[[], Sequence[Tensor]], images: Tensor) -> Sequence[Tensor]:
+    def _asked(self, function: Callable[[], T], images: Tensor) -> T:
         """What the framework gives; its own exceptions become those by which a size that does not fit is known."""
         try:
             return function()
-        except (NeuronAtlasError, RuntimeError, ValueError, AssertionError):
-            raise
         except Exception as error:
-            lines = str(error).strip().splitlines()
-            message = f"network {self.name!r} fails on pictures of shape {tuple(images.shape)}: {' '.join(lines[:1])}"
+            known = isinstance(error, (NeuronAtlasError, RuntimeError, AssertionError))
+            if known and (memory_ran_out(error) or not _COLOUR.search(str(error))):
+                raise
+            message = f"network {self.name!r} fails on pictures of shape {tuple(images.shape)}: {first_line(error)}"
             raise WrongInput(message) from error
 
     def _given(self, images: Tensor) -> Tensor:
@@ -240,6 +243,13 @@ class BridgedNetwork(Network):
             )
             raise WrongInput(message)
         return ours
+
+
+def first_line(error: BaseException) -> str:
+    """The first line that says what went wrong, without the colours that Keras writes."""
+    lines = [_COLOUR.sub("", line).strip() for line in str(error).splitlines()]
+    told = [line for line in lines if line and not line.startswith("Exception encountered when calling")]
+    return told[0][:300] if told else type(error).__name__
 
 
 def no_way_back(names: Sequence[str]) -> NoPictures:

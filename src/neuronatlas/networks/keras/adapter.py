@@ -21,7 +21,7 @@ import numpy as np
 from torch import Tensor
 
 from neuronatlas.errors import WrongInput
-from neuronatlas.networks.bridge import BridgedNetwork, ForeignFunction, Place, Pullback
+from neuronatlas.networks.bridge import BridgedNetwork, ForeignFunction, Place, Pullback, first_line
 from neuronatlas.networks.keras.backends import Names, backend
 from neuronatlas.networks.keras.watching import Watch
 from neuronatlas.networks.preprocessing import Given
@@ -38,6 +38,10 @@ class KerasFunction(ForeignFunction):
         self.channels_last = channels_last
         self.addresses: dict[str, str] = {}
         self._backend = backend(model, self._watched)
+        taken = [str(getattr(each, "dtype", "float32")) for each in getattr(model, "inputs", None) or []]
+        self._whole = any("int" in dtype for dtype in taken)
+        if self._whole:
+            self.why_no_gradient = f"its input takes whole numbers ({taken[0]}), which have no gradient"
 
     def places(self, pictures: Tensor) -> list[Place]:
         """See `ForeignFunction.places`."""
@@ -59,7 +63,7 @@ class KerasFunction(ForeignFunction):
 
     def values(self, names: Names, pictures: Tensor) -> list[Tensor]:
         """See `ForeignFunction.values`."""
-        return self._backend.values(names, pictures)
+        return self._backend.values(names, pictures.round().clamp(0, 255) if self._whole else pictures)
 
     def linearise(self, names: Names, pictures: Tensor) -> tuple[list[Tensor], Pullback]:
         """See `ForeignFunction.linearise`."""
@@ -114,7 +118,7 @@ def load(path: Path, given: Given) -> BridgedNetwork:
     try:
         config = _config(path)
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        message = f"{path} is no file of a Keras model, or a damaged one: {_first_line(error)}"
+        message = f"{path} is no file of a Keras model, or a damaged one: {first_line(error)}"
         raise WrongInput(message) from error
     for kind, name in _parts(config):
         if kind in _CODE:
@@ -127,7 +131,7 @@ def load(path: Path, given: Given) -> BridgedNetwork:
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
-        message = f"{path.name} cannot be read by Keras {keras.__version__}: {_first_line(error)}"
+        message = f"{path.name} cannot be read by Keras {keras.__version__}: {first_line(error)}"
         raise WrongInput(message) from error
     return adapt(model, given if given.name else replace(given, name=path.stem))
 
@@ -188,15 +192,15 @@ def _input_shape(model: Any) -> tuple[int | None, ...] | None:
 
 
 def _channels_last(model: Any, shape: tuple[int | None, ...] | None, given: Given) -> bool:
-    """The order of the model's axes: as is given, as a layer says, as the shape of its input tells, as Keras is set."""
+    """The order of the model's axes: as is given, as the shape of its input tells, as a layer says, as Keras is set."""
     if given.data_format is not None:
         return given.data_format == "channels_last"
+    if shape is not None and (shape[1] in (1, 3, 4)) != (shape[3] in (1, 3, 4)):
+        return shape[3] in (1, 3, 4)
     formats = [getattr(layer, "data_format", None) for layer in _parts_of(model)]
     told = next((order for order in formats if order is not None), None)
     if told is not None:
         return bool(told == "channels_last")
-    if shape is not None and (shape[1] in (1, 3, 4)) != (shape[3] in (1, 3, 4)):
-        return shape[3] in (1, 3, 4)
     import keras
 
     return bool(keras.config.image_data_format() == "channels_last")
@@ -229,7 +233,11 @@ def _built(model: Any, shape: tuple[int, ...]) -> tuple[str, ...]:
     if model.built and all(layer.built for layer in _parts_of(model)):
         return ()
     before = len(model.weights)
-    model(keras.ops.zeros(shape), training=False)
+    try:
+        model(keras.ops.zeros(shape), training=False)
+    except Exception as error:  # a model is anybody's code
+        message = f"model {model.name!r} does not take pictures of shape {shape}: {first_line(error)}"
+        raise WrongInput(message) from error
     made = len(model.weights) - before
     return (f"{made} of its {len(model.weights)} weights are random: they were made now",) if made else ()
 
@@ -237,8 +245,3 @@ def _built(model: Any, shape: tuple[int, ...]) -> tuple[str, ...]:
 def _parts_of(model: Any) -> list[Any]:
     """The model and every layer in it, however deep."""
     return list(model._flatten_layers())  # noqa: SLF001 - there is no public way
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line for line in str(error).strip().splitlines() if line.strip()]
-    return lines[0][:300] if lines else type(error).__name__

@@ -32,6 +32,8 @@ _KINDS: tuple[tuple[str, str], ...] = (
     ("Normalization", "normalisation"),
     ("Pool", "pooling"),
 )
+_TURNS = {(2, 3, 1): True, (3, 1, 2): False}
+"""A turn of a map's axes, from 1, the pictures' apart: are the units last now?"""
 _RECTIFYING = frozenset({"relu", "relu6"})
 _LOCK = threading.RLock()  # one model at a time: for as long as it runs, its activations are replaced
 _HERE = threading.local()
@@ -71,6 +73,7 @@ class Watch:
         self._path: list[str] = []
         self._names: dict[str, list[Any]] = {}  # which layers have been called by this path
         self._origin: dict[int, tuple[str, Any]] = {}  # a tensor's address; the tensor, so that its id is its own
+        self._orders: dict[int, tuple[bool, Any]] = {}  # are a tensor's units last; the tensor
         self._blind = False
 
     def run(self, pictures: Any) -> None:
@@ -95,38 +98,52 @@ class Watch:
         path = "/".join([*self._path[-1:], self._name(part)])
         number = self.calls[path]
         self.calls[path] += 1
-        rectifier = _rectifies(part)
         inputs = _leaves((args, kwargs))
+        last = self._units_last(part, inputs)
         origin = ""
-        if rectifier and inputs:
-            origin = self._known(next(iter(inputs.values())), f"{path}/{BEFORE}", number, part)
+        if _rectifies(part) and inputs:
+            origin = self._known(next(iter(inputs.values())), f"{path}/{BEFORE}", number, part, last=last)
         self._path.append(path)
         self._blind = any(base.__name__ in _OPAQUE for base in type(part).__mro__)
         try:
-            with self._activation(part, path, number) as inner:
+            with self._activation(part, path, number, last=last) as inner:
                 outputs = original(part, *args, **kwargs)
         finally:
             self._path.pop()
             self._blind = False
+        if self.wanted is None:
+            for leaf in _leaves(outputs).values():
+                self._orders.setdefault(id(leaf), (last, leaf))  # what a part inside said first, stands
         if not self.copies and only_copies(part):
             return outputs
         given = {id(value) for value in inputs.values()}
         for suffix, leaf in _leaves(outputs).items():
             if self.copies or id(leaf) not in given:
                 source = origin or (inner[0] if inner and not suffix else "")
-                self._report(f"{path}#{number}{suffix}", path, leaf, part, rectifies=source)
+                self._report(f"{path}#{number}{suffix}", path, leaf, part, last=last, rectifies=source)
         return outputs
 
-    def _known(self, tensor: Any, path: str, number: int, part: Any) -> str:
+    def _units_last(self, part: Any, inputs: Mapping[str, Any]) -> bool:
+        """Are the units last in the maps that a part gives? As it says, or else as in what it takes."""
+        told = getattr(part, "data_format", None)
+        if told is not None:
+            return bool(told == "channels_last")
+        if type(part).__name__ == "BatchNormalization":
+            return part.axis in (-1, 3)
+        turn = getattr(part, "dims", None) or tuple(getattr(part, "axes", None) or ())[1:]
+        orders = (self._orders[id(each)][0] for each in inputs.values() if id(each) in self._orders)
+        return _TURNS.get(tuple(turn), next(orders, self.channels_last))
+
+    def _known(self, tensor: Any, path: str, number: int, part: Any, *, last: bool) -> str:
         """The address of a tensor that a rectifier is given; a place of its own where nothing that is one gave it."""
         if self.wanted is None and id(tensor) in self._origin:
             return self._origin[id(tensor)][0]
         self.calls[path] += 1
-        self._report(f"{path}#{number}", path, tensor, part)
+        self._report(f"{path}#{number}", path, tensor, part, last=last)
         return f"{path}#{number}"
 
     @contextmanager
-    def _activation(self, part: Any, path: str, number: int) -> Iterator[list[str]]:
+    def _activation(self, part: Any, path: str, number: int, *, last: bool) -> Iterator[list[str]]:
         """Report what the activation inside a layer is given; holds its address where that activation is a rectifier."""
         function = vars(part).get("activation")
         inner: list[str] = []
@@ -142,7 +159,7 @@ class Watch:
             if getattr(_HERE, "watch", None) is self and not done:
                 done = True
                 self.calls[f"{path}/{BEFORE}"] += 1
-                self._report(address, f"{path}/{BEFORE}", tensor, part)
+                self._report(address, f"{path}/{BEFORE}", tensor, part, last=last)
                 if name in _RECTIFYING:
                     inner.append(address)
             return function(tensor)
@@ -153,7 +170,7 @@ class Watch:
         finally:
             vars(part)["activation"] = function
 
-    def _report(self, address: str, path: str, leaf: Any, part: Any, *, rectifies: str = "") -> None:
+    def _report(self, address: str, path: str, leaf: Any, part: Any, *, last: bool, rectifies: str = "") -> None:
         if self.wanted is not None:
             if address in self.wanted:
                 self.kept[address] = leaf
@@ -165,8 +182,7 @@ class Watch:
         reason = unit_shape(shape, floating=floating)
         if not reason and shape[0] != self.rows:
             reason = f"its output has shape {shape}, whose first axis is not the pictures"
-        order = getattr(part, "data_format", None)
-        last = self.channels_last if order is None else order == "channels_last"
+        last = self._orders.get(id(leaf), (last, leaf))[0]
         place = Place(address, kind_of(part), shape[1:], last, rectifies, reason)
         if id(leaf) not in self._origin:
             self._origin[id(leaf)] = address, leaf
