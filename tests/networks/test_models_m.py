@@ -470,7 +470,9 @@ def test_m02_layers_whose_values_depend_on_the_other_pictures_are_named(pictures
     network = adapted(nn.Sequential(nn.Conv2d(3, 4, 3), norm, nn.ReLU(), nn.Conv2d(4, 4, 3)))
     assert list(network.layers) == ["0"]
     assert list(network.unusable) == ["1", "2", "3"]
-    with pytest.raises(WrongInput, match="layer '1' cannot be used: its values depend on which other pictures are shown"):
+    with pytest.raises(
+        WrongInput, match="layer '1' cannot be used: its values depend on which other pictures are shown"
+    ):
         network.respond(pictures, ["1"])
     with pytest.raises(WrongInput, match="has no layer that can be used: of each, its values depend on"):
         as_network(nn.Sequential(nn.BatchNorm2d(3, track_running_stats=False)), input_size=8, normalise="0..1").layers  # noqa: B018

@@ -110,6 +110,25 @@ def test_parts_have_the_names_values_and_gradients_of_the_module(make: Make, wak
             torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
 
 
+def test_m1_m2_a_module_traced_in_training_mode_is_at_rest() -> None:
+    module = models.seeded(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(), nn.Conv2d(4, 4, 3)))
+    expected = models.wrap(module)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        script = torch.jit.trace(module.train(), torch.rand(2, 3, 32, 32), check_trace=False)
+    module.load_state_dict(script.state_dict())  # tracing moved its statistics
+    network = wrap(script)
+    assert network.notes == ("it was traced in training mode, which is set aside",)
+    before = {name: value.clone() for name, value in network.module.state_dict().items()}
+    images = torch.rand(3, 3, 32, 32)
+    with torch.no_grad(), network.capture(["1", "3"]) as run, expected.capture(["1", "3"]) as other:
+        for one, two in zip(run(images).values(), other(images).values(), strict=True):
+            torch.testing.assert_close(one, two)
+    assert all(torch.equal(before[name], value) for name, value in network.module.state_dict().items())
+    bare = nn.Sequential(nn.Conv2d(3, 4, 3), nn.InstanceNorm2d(4))
+    assert wrap(traced(bare)).notes == ()
+
+
 class PaddedConv(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -318,7 +337,7 @@ def test_a_file_whose_program_writes_files_is_refused_before_it_runs(tmp_path: P
         for item in plain.infolist():
             content = plain.read(item).decode(errors="surrogateescape")
             if item.filename.endswith(".py"):
-                content = re.sub(rf"( +)({PLACES[place]})", rf"\1{{}}\n\1\2", content).replace("{}", code)
+                content = re.sub(rf"( +)({PLACES[place]})", r"\1{}\n\1\2", content).replace("{}", code)
             changed.writestr(item.filename, content.encode(errors="surrogateescape"))
     with pytest.raises(WrongInput, match=r"holds '(save|getattr)', which may touch files"):
         zoo.load(str(path), input_size=32, normalise="0..1")

@@ -94,7 +94,9 @@ def test_a_function_in_a_file(code: Path) -> None:
 
 @pytest.mark.parametrize("said", [{"normalise": "imagenet"}, {"input_size": 64}, {"labels": ["cat"]}])
 def test_what_is_said_of_a_network_that_is_ready_is_refused(code: Path, said: dict[str, Any]) -> None:
-    with pytest.raises(WrongInput, match=rf"'nets.py:network' gives a network that is ready: leave out {next(iter(said))}"):
+    with pytest.raises(
+        WrongInput, match=rf"'nets.py:network' gives a network that is ready: leave out {next(iter(said))}"
+    ):
         zoo.load(f"{code}:network", **said)
 
 

@@ -39,7 +39,7 @@ def refuse_lost(module: nn.Module, seen: Mapping[str, Tensor], picture: Callable
         raise NoPictures(NO_PICTURES.format(layer=next(iter(seen)), network=network, reason=reason))
 
 
-def refuse_stopped(
+def refuse_stopped(  # noqa: PLR0917
     error: RuntimeError, images: Tensor, forward: Callable[[Tensor], None], layer: str, network: str
 ) -> None:
     """Refuse a layer on whose way the module stops with an ``error`` only where a gradient is wanted."""

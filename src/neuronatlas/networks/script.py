@@ -23,7 +23,7 @@ from neuronatlas.networks import torch as torch_adapter
 from neuronatlas.networks.base import Network
 from neuronatlas.networks.modules import COPIES, moved, pads
 from neuronatlas.networks.preprocessing import Given
-from neuronatlas.networks.script_marks import Listener, calls_parts, constants, heard, mark, touches_files
+from neuronatlas.networks.script_marks import Listener, calls_parts, constants, heard, mark, rest, touches_files
 
 _KINDS = {"Conv": "convolution", "Linear": "dense", "BatchNorm": "normalisation", "LayerNorm": "normalisation"}
 _OPERATORS = {"conv": "convolution", "linear": "dense", "addmm": "dense", "batch_norm": "normalisation"}
@@ -201,7 +201,10 @@ def load(path: Path, given: Given) -> Network:
 def _adapted(module: torch.jit.ScriptModule, given: Given) -> Network:
     if given.device is not None:
         moved(module, given.device)
+    trained = rest(module)
     network = torch_adapter.adapt(Opened.of(module), given)
+    if trained:
+        network.notes += ("it was traced in training mode, which is set aside",)
     network.name = given.name or module.original_name
     return network
 

@@ -16,6 +16,11 @@ import torch
 from torch import Tensor
 
 TENSOR = "Tensor"
+_TRAINING = {f"aten::{kind}": 2 for kind in ("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout")}
+_TRAINING |= {"aten::batch_norm": 5, "aten::instance_norm": 5, "aten::rrelu": 3}
+"""The place of "is it in training" among the inputs of operators."""
+_STATISTICS = 3
+"""The place of the running mean among the inputs of norms."""
 _FILES = re.compile(r"\b(save|from_file)\b")
 _PLAIN_GETATTR = re.compile(r'\bgetattr\(\s*[\w.()]+,\s*"[^"\\]*"\s*\)')
 _SKIPPED = ("aten::size", "aten::len", "aten::detach_", "aten::dropout", "aten::dropout_", "aten::contiguous")
@@ -112,6 +117,30 @@ def touches_files(program: str) -> str:
     while count:  # from the inside out
         program, count = _PLAIN_GETATTR.subn("_", program)
     return "getattr" if re.search(r"\bgetattr\b", program) else ""
+
+
+def rest(module: torch.jit.ScriptModule) -> bool:
+    """Set operators at rest that stand in the graph as in training, where ``eval`` does not reach them; were there any?
+
+    Norms without running statistics stay: they use those of the pictures in any mode.
+    """
+    found = False
+    for graph in graphs(module):
+        for node in list(_nodes(graph)):
+            place = _TRAINING.get(node.kind().removesuffix("_"))
+            inputs = list(node.inputs())
+            if node.kind() == "aten::add_" and inputs[0].debugName().startswith("num_batches_tracked"):
+                node.output().replaceAllUsesWith(inputs[0])
+                node.destroy()
+                continue
+            if place is None or inputs[place].node().kind() != "prim::Constant" or inputs[place].toIValue() is not True:
+                continue
+            if node.kind().endswith("_norm") and inputs[_STATISTICS].node().mustBeNone():
+                continue
+            graph.setInsertPoint(node)
+            node.replaceInput(place, graph.insertConstant(False))
+            found = True
+    return found
 
 
 def constants(module: torch.jit.ScriptModule) -> Iterator[Tensor]:

@@ -125,7 +125,7 @@ class TorchNetwork(Network):
         return total.hexdigest()
 
     @contextmanager
-    def capture(
+    def capture(  # noqa: C901 - one pass, as it is
         self, layers: Iterable[str], *, wake: bool = False, units: Sequence[int] | None = None
     ) -> Iterator[Capture]:
         """See `Network.capture`. One at a time: inside the block the same network is not to be used otherwise."""

@@ -109,7 +109,9 @@ def _check_nothing_said(given: Given, factory: str) -> None:
     plain = Given(name=given.name)
     said = [each.name for each in fields(given) if getattr(given, each.name) != getattr(plain, each.name)]
     if said:
-        message = f"factory {_title(factory)!r} gives a network that is ready: leave out {', '.join(said)}, or give it there"
+        message = (
+            f"factory {_title(factory)!r} gives a network that is ready: leave out {', '.join(said)}, or give it there"
+        )
         raise WrongInput(message)
 
 
@@ -238,7 +240,9 @@ def _torchvision(name: str) -> Made:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The default weight initialization", FutureWarning)
         settings = inspect.signature(models.get_model_builder(name)).parameters
-        options = {"weights_backbone": None} if "weights_backbone" in settings else {}  # trained ones, if nothing is said
+        options = (
+            {"weights_backbone": None} if "weights_backbone" in settings else {}
+        )  # trained ones, if nothing is said
         model = _tried(partial(models.get_model, name, weights=None, **options), f"torchvision:{name} cannot be made")
     trained = getattr(models.get_model_weights(name), "DEFAULT", None)  # only its preprocessing is used
     about = None if trained is None else trained.transforms()
