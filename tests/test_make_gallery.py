@@ -14,7 +14,7 @@ from neuronatlas import gallery, objectives
 from neuronatlas.images import transforms
 from neuronatlas.images.parametrisation import PARAMETRISATIONS
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 SCRIPT = Path(__file__).parents[1] / "docs" / "make_gallery.py"
 PROTOCOLS = {"Part", "Transform", "transform_of"}

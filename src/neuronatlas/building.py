@@ -275,7 +275,7 @@ def _renderings(job: Job, atlas: Atlas, shard: Shard) -> tuple[dict[str, np.ndar
 
 def _no_pictures(job: Job, units: int, reason: str) -> tuple[dict[str, np.ndarray], dict[str, object]]:
     """The shard of units that have failed since their layer lets no gradient through; one grey pixel each."""
-    tensors = {
+    tensors: dict[str, np.ndarray] = {
         "images": np.full((units, 1, 1, 3), 128, np.uint8),
         "scores": np.full(units, np.nan, np.float32),
         "curves": np.full((units, job.recipe.steps), np.nan, np.float32),

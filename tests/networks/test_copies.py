@@ -142,8 +142,8 @@ def test_a_network_is_not_used_inside_a_capture_of_itself() -> None:
 def test_two_networks_of_one_module_take_turns() -> None:
     module = models.plain()
     one, other = models.wrap(module, 32), models.wrap(module, 48)
-    assert one._lock is other._lock
-    assert one._lock is not models.wrap(models.plain(), 32)._lock
+    assert one._use is other._use
+    assert one._use is not models.wrap(models.plain(), 32)._use
 
 
 def test_the_network_sees_the_canvas_whatever_moves_the_picture() -> None:
