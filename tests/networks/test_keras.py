@@ -9,6 +9,7 @@ from tests.networks.keras_process import run
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # on a busy machine
 @pytest.mark.parametrize("backend", ["torch", "tensorflow", "jax"])
 def test_every_check(backend: str) -> None:
     told = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/networks/keras_checks.py", KERAS_BACKEND=backend)
