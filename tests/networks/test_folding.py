@@ -111,9 +111,11 @@ def test_batch_norms_without_statistics_or_weights() -> None:
     )
     with torch.no_grad():
         module[1].running_mean += 0.3  # type: ignore[operator]
-    fast, slow, quick = both(models.wrap(module), "3", 32)
+    network = models.wrap(module)
+    fast, slow, quick = both(network, "2", 32)
     torch.testing.assert_close(quick, slow, rtol=1e-4, atol=1e-4)
     assert batch_norms(fast) == 1  # the one without statistics
+    assert list(network.unusable) == ["3"]  # it answers to the whole batch
 
 
 def test_a_shared_convolution_is_left_alone() -> None:
