@@ -45,6 +45,7 @@ class Counted(nn.Module):
 def test_n9_only_a_tile_of_the_dead_is_given_up() -> None:
     network = models.wrap(nn.Sequential(Counted(), broken(0.0)), 32)
     options = {"preset": "lucid", "canvas": 16, "steps": 3 * PATIENCE}
+    assert "1.3" in network.layers  # listed before the counting: that shows it two pictures
     Counted.calls[0] = 0
     render(network, "1.3:2", **options)
     assert PATIENCE <= Counted.calls[0] <= PATIENCE + 2
