@@ -7,7 +7,6 @@ what all of them share: the layout of axes, types, the gradient, the choice of u
 from __future__ import annotations
 
 import re
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from torch.autograd.function import once_differentiable
 from neuronatlas.errors import NeuronAtlasError, NoPictures, WrongInput
 from neuronatlas.networks.axes import Axes, View
 from neuronatlas.networks.base import Capture, InputSpec, Layer, Network, awake, memory_ran_out
+from neuronatlas.networks.watching import Use
 
 T = TypeVar("T")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -89,13 +89,12 @@ class BridgedNetwork(Network):
         self.input = input
         self.name = name
         self.labels = labels
-        self._lock = threading.RLock()
-        self._open = False
+        self._use = Use()
         self._fields: dict[str, int] = {}
 
     @cached_property
     def _places(self) -> dict[str, Place]:
-        with self._lock:
+        with self._use.lock:
             found = self._asked(lambda: self.function.places(self._given(self.blank())), self.blank())
             if all(place.reason for place in found):
                 message = (
@@ -190,15 +189,8 @@ class BridgedNetwork(Network):
             index = torch.tensor(units, dtype=torch.long)
             return {name: value.index_select(views[name][0].unit_axis + 1, index) for name, value in chosen.items()}
 
-        with self._lock:
-            if self._open:
-                message = f"network {self.name!r} is used inside a capture of itself: leave that block first"
-                raise NeuronAtlasError(message)
-            self._open = True
-            try:
-                yield run
-            finally:
-                self._open = False
+        with self._use.of(self.name):
+            yield run
 
     def _outputs(self, names: tuple[str, ...], images: Tensor) -> list[Tensor]:
         """The outputs in this package's order of axes, checked; with a gradient where one is wanted."""
