@@ -182,7 +182,7 @@ def estimate(job: Job, *, timed: int = 12) -> Estimate:
 
 def _pace(job: Job, layer: str, fitted: Recipe) -> float:
     """The seconds that one picture of a layer takes, a pixel of its canvas, when many are made; 0 where none can be."""
-    count = tile_size(fitted) * processors()
+    count = tile_size(fitted, job.network) * processors()
     units = [Unit(layer, index % job.network.layer(layer).units) for index in range(count)]
     few, more = 2, 6
     times = {}

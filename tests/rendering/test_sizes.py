@@ -186,9 +186,9 @@ def test_several_views_of_each_picture(small: TorchNetwork) -> None:
         (recipe_of("lucid"), 8),
     ],
 )
-def test_tiles_are_powers_of_two(recipe: Recipe, size: int) -> None:
-    assert rendering.tile_size(recipe) == size
-    assert rendering.tile_size(replace(recipe, canvas=2000)) == 1
+def test_tiles_are_powers_of_two(recipe: Recipe, size: int, small: TorchNetwork) -> None:
+    assert rendering.tile_size(recipe, small) == size
+    assert rendering.tile_size(replace(recipe, canvas=2000), small) == 1
 
 
 @pytest.mark.parametrize("preset", PRESETS)

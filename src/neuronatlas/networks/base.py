@@ -89,7 +89,8 @@ class Network(ABC):
     """A trained model with its layers and its input. ``name`` is for people, ``fingerprint`` for machines.
 
     ``notes`` are sentences that whoever looks at its pictures should know, such as that its weights are random.
-    ``aliases`` are further names of layers: those that they have elsewhere.
+    ``aliases`` are further names of layers: those that they have elsewhere. ``pixels_at_once``: optimising as many
+    pixels at once as that, several pictures together, is fastest.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Network(ABC):
     labels: tuple[str, ...]
     notes: tuple[str, ...] = ()
     aliases: Mapping[str, str] = MappingProxyType({})
+    pixels_at_once: int = 1 << 17
 
     @property
     @abstractmethod

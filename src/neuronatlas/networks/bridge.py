@@ -10,6 +10,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -54,6 +55,8 @@ class ForeignFunction(ABC):
     """
 
     channels_last: bool = True
+    shared: bool = False
+    """May several threads call it at once?"""
     why_no_gradient: str = ""
     """Why pictures cannot be optimised on it; empty where they can."""
 
@@ -64,6 +67,9 @@ class ForeignFunction(ABC):
     @abstractmethod
     def fingerprint(self) -> str:
         """The sha256 of every weight with its name, type and shape."""
+
+    def renew(self) -> None:  # noqa: B027 - most adapters hold weights that cannot change
+        """Called before each capture: what was compiled for weights that have changed since then is dropped."""
 
     @abstractmethod
     def values(self, names: tuple[str, ...], pictures: Tensor) -> list[Tensor]:
@@ -76,6 +82,8 @@ class ForeignFunction(ABC):
 
 class BridgedNetwork(Network):
     """A `ForeignFunction` behind the `Network` interface. One thread at a time: others wait."""
+
+    pixels_at_once = 1 << 18  # every call of the other framework costs something, whatever the number of pictures
 
     def __init__(
         self,
@@ -166,6 +174,20 @@ class BridgedNetwork(Network):
         """See `Network.receptive_fields`."""
         return self._known_fields(layers, self._fields)
 
+    def accelerated(
+        self, layers: Iterable[str], *, size: tuple[int, int] | None = None, precision: str = "float32", copies: int = 1
+    ) -> list[Network]:
+        """See `Network.accelerated`: the same function for several threads, where the framework lets them share it."""
+        del size, precision
+        for name in layers:
+            self.layer(name)
+        if not self.function.shared:
+            return [self]
+        twins = [copy(self) for _ in range(copies)]
+        for twin in twins:
+            vars(twin)["_use"] = Use()
+        return list(twins)
+
     @contextmanager
     def capture(
         self, layers: Iterable[str], *, wake: bool = False, units: Sequence[int] | None = None
@@ -190,6 +212,7 @@ class BridgedNetwork(Network):
             return {name: value.index_select(views[name][0].unit_axis + 1, index) for name, value in chosen.items()}
 
         with self._use.of(self.name):
+            self.function.renew()
             yield run
 
     def _outputs(self, names: tuple[str, ...], images: Tensor) -> list[Tensor]:

@@ -38,6 +38,7 @@ class KerasFunction(ForeignFunction):
         self.channels_last = channels_last
         self.addresses: dict[str, str] = {}
         self._backend = backend(model, self._watched)
+        self.shared = self._backend.shared
         taken = [str(getattr(each, "dtype", "float32")) for each in getattr(model, "inputs", None) or []]
         self._whole = any("int" in dtype for dtype in taken)
         if self._whole:
@@ -60,6 +61,10 @@ class KerasFunction(ForeignFunction):
             total.update(f"{number}|{weight.path}|{value.dtype}|{value.shape}|".encode())
             total.update(value.tobytes())
         return total.hexdigest()
+
+    def renew(self) -> None:
+        """See `ForeignFunction.renew`."""
+        self._backend.renew()
 
     def values(self, names: Names, pictures: Tensor) -> list[Tensor]:
         """See `ForeignFunction.values`."""

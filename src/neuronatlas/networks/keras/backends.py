@@ -1,15 +1,16 @@
 """The three backends of Keras: how each computes values and gradients of a watched model.
 
 Each takes ``watched``, a function from the addresses wanted and pictures of the backend to their tensors. Weights are read
-anew at every call, so that a model that has learnt something in between gives what it has learnt.
+anew before every capture, so that a model that has learnt something in between gives what it has learnt.
 """
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -18,15 +19,24 @@ from torch import Tensor
 from neuronatlas.errors import WrongInput
 from neuronatlas.networks.bridge import Pullback, no_way_back
 from neuronatlas.networks.jax.pulling import applied, comes_back
+from neuronatlas.networks.tensorflow.pulling import Pulled, compiled
 
+T = TypeVar("T")
 Names = tuple[str, ...]
 Watched = Callable[[Names, Any], list[Any]]
 KEPT = 64
-"""Traced functions that are kept, one for each set of layers."""
+"""Compiled functions that are kept, one for each set of layers."""
+FEW = 4
+"""The same for TensorFlow, where each may hold the weights as constants."""
+CONSTANT = 1 << 27
+"""Bytes of weights up to which TensorFlow has them as constants, which it folds into each other: several copies each."""
 
 
 class Backend(ABC):
     """Values and gradients of one model."""
+
+    shared = False
+    """See `ForeignFunction.shared`."""
 
     def __init__(self, model: Any, watched: Watched) -> None:
         self.model = model
@@ -35,6 +45,9 @@ class Backend(ABC):
     @abstractmethod
     def look(self, forward: Callable[[Any], None], pictures: Tensor) -> None:
         """Run ``forward`` on pictures of the backend, which need not have values, only shapes."""
+
+    def renew(self) -> None:  # noqa: B027 - only constants have to be renewed
+        """See `ForeignFunction.renew`."""
 
     @abstractmethod
     def values(self, names: Names, pictures: Tensor) -> list[Tensor]:
@@ -102,9 +115,14 @@ class Torch(Backend):
 class TensorFlow(Backend):
     """Keras on TensorFlow: one traced function for each set of layers and shape of pictures."""
 
+    shared = True
+
     def __init__(self, model: Any, watched: Watched) -> None:
         super().__init__(model, watched)
-        self._traced = lru_cache(KEPT)(self._trace)
+        self._lock = threading.Lock()
+        self._values = lru_cache(FEW)(partial(self._traced, compiled))
+        self._pulled = lru_cache(FEW)(partial(self._traced, Pulled))
+        self._constants: list[Any] | None = None  # the weights that the traced functions hold
 
     def look(self, forward: Callable[[Any], None], pictures: Tensor) -> None:
         """See `Backend.look`."""
@@ -112,39 +130,52 @@ class TensorFlow(Backend):
 
         forward(tf.convert_to_tensor(pictures.numpy()))
 
+    def renew(self) -> None:
+        """See `ForeignFunction.renew`."""
+        with self._lock:
+            if self._constants is not None and not all(map(_same_bytes, self._constants, self._arrays())):
+                self._constants = None
+                self._values.cache_clear()
+                self._pulled.cache_clear()
+
     def values(self, names: Names, pictures: Tensor) -> list[Tensor]:
         """See `ForeignFunction.values`."""
         import tensorflow as tf
 
-        traced = self._traced(names, tuple(pictures.shape))
-        return [torch.from_numpy(value.numpy()) for value in traced(tf.constant(pictures.numpy()))]
+        with self._lock:
+            function = self._values(names, tuple(pictures.shape))
+        return [torch.from_numpy(value.numpy()) for value in function(tf.constant(pictures.numpy()))]
 
     def once(self, names: Names, pictures: Tensor) -> tuple[list[Tensor], Callable[[list[Tensor]], Tensor | None]]:
         """See `Backend.once`."""
         import tensorflow as tf
 
-        given = tf.constant(pictures.numpy())
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(given)
-            values = self._traced(names, tuple(pictures.shape))(given)
+        with self._lock:
+            pulled = self._pulled(names, tuple(pictures.shape))
+        if not pulled.passes:
+            return self.values(names, pictures), lambda _: None
+        values, pull = pulled(tf.constant(pictures.numpy()))
 
         def back(cotangents: list[Tensor]) -> Tensor | None:
-            ways = [tf.constant(each.numpy()) for each in cotangents]
-            slope = tape.gradient(values, given, output_gradients=ways)
-            return None if slope is None else torch.from_numpy(slope.numpy())
+            return torch.from_numpy(pull([tf.constant(each.numpy()) for each in cotangents]).numpy())
 
         return [torch.from_numpy(value.numpy()) for value in values], back
 
-    def _trace(self, names: Names, shape: tuple[int, ...]) -> Any:
+    def _traced(self, make: Callable[..., T], names: Names, shape: tuple[int, ...]) -> T:
         import tensorflow as tf
 
-        def forward(pictures: Any) -> list[Any]:
-            # a weight that is no constant to the gradient would have one computed too
-            weights = [tf.stop_gradient(tf.convert_to_tensor(each.value)) for each in self.model.variables]
+        def forward(pictures: Any, weights: list[Any]) -> list[Any]:
             with self.frozen(weights):
                 return [tf.cast(value, tf.float32) for value in self.watched(names, pictures)]
 
-        return tf.function(forward, autograph=False).get_concrete_function(tf.TensorSpec(shape, tf.float32))
+        weights = [variable.value for variable in self.model.variables]
+        if sum(weight.dtype.size * weight.shape.num_elements() for weight in weights) <= CONSTANT:
+            self._constants = self._constants or self._arrays()
+            weights = self._constants
+        return make(forward, shape, tf.float32, weights)
+
+    def _arrays(self) -> list[Any]:
+        return [variable.value.numpy() for variable in self.model.variables]
 
 
 class Jax(Backend):
@@ -198,6 +229,10 @@ class Jax(Backend):
             return jax.vjp(lambda shown: forward(weights, shown), pictures)
 
         return jax.jit(forward), jax.jit(linear), jax.jit(applied)
+
+
+def _same_bytes(one: Any, other: Any) -> bool:
+    return one.shape == other.shape and one.tobytes() == other.tobytes()
 
 
 def backend(model: Any, watched: Watched) -> Backend:

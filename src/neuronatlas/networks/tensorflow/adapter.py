@@ -8,11 +8,12 @@ learns later has to be given anew. Batch norms use their statistics, and switche
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,20 +22,24 @@ from neuronatlas.errors import NoPictures, WrongInput
 from neuronatlas.networks.bridge import BridgedNetwork, ForeignFunction, Place, Pullback, unit_shape
 from neuronatlas.networks.tensorflow.freezing import Frozen, check_harmless, first_line, from_function
 from neuronatlas.networks.tensorflow.graph import Step, ancestors, steps, tidied
+from neuronatlas.networks.tensorflow.pulling import Pulled, compiled
 from neuronatlas.networks.tensorflow.tracing import concrete
 
 if TYPE_CHECKING:
     from neuronatlas.networks.base import Network
     from neuronatlas.networks.preprocessing import Given
 
+T = TypeVar("T")
 _CHANNELS = (1, 3, 4)
 _FLAT = ("Floor", "Ceil", "Round", "Rint")
-_KEPT = 16
-"""Functions for so many choices of layers are kept."""
+_KEPT = 4
+"""Functions for so many choices of layers and shapes are kept; each holds the weights it needs."""
 
 
 class TensorFlowFunction(ForeignFunction):
     """A frozen graph as a function of pictures. ``fixed`` is the number of pictures that it takes at once, if only one."""
+
+    shared = True
 
     def __init__(self, frozen: Frozen, *, channels_last: bool) -> None:
         import tensorflow as tf
@@ -42,7 +47,9 @@ class TensorFlowFunction(ForeignFunction):
         self.channels_last = channels_last
         self.fixed = frozen.shape[0] if frozen.shape else None
         self._frozen = frozen
-        self._pruned: dict[tuple[str, ...], Callable[..., Any]] = {}
+        self._lock = threading.Lock()
+        self._compiled = lru_cache(_KEPT)(partial(self._traced, compiled))
+        self._pulled_back = lru_cache(_KEPT)(partial(self._traced, Pulled))
         try:
             self._whole = tf.compat.v1.wrap_function(
                 lambda: tf.graph_util.import_graph_def(frozen.graph, name=""), [], name="frozen"
@@ -120,47 +127,28 @@ class TensorFlowFunction(ForeignFunction):
         return self._computed(names, pictures)
 
     def linearise(self, names: tuple[str, ...], pictures: Tensor) -> tuple[list[Tensor], Pullback]:
-        """The values of the layers and the way back, by TensorFlow's own tape."""
-        runs = [(count, *self._taped(names, part)) for count, part in self._parts(pictures)]
+        """The values of the layers and the way back, by TensorFlow's own gradients."""
+        runs = [(count, *self._pulled(names, part)) for count, part in self._parts(pictures)]
         values = [
             torch.cat([self._kept(outputs[place], count) for count, outputs, _ in runs]) for place in range(len(names))
         ]
-        tapes = [back for *_, back in runs]
 
         def pullback(cotangents: list[Tensor]) -> Tensor:
             slopes = []
-            for index, (count, part) in enumerate(self._parts(pictures)):
-                back = tapes[index] if tapes else self._taped(names, part)[1]
-                slopes.append(self._kept(back([_rows(each, index, count, self.fixed) for each in cotangents]), count))
-            tapes.clear()  # a tape is good for one gradient; a second one computes anew
+            for index, (count, _, back) in enumerate(runs):
+                ways = [_rows(each, index, count, self.fixed) for each in cotangents]
+                slopes.append(self._kept(self._ran(back, pictures, [_constant(each) for each in ways]), count))
             return torch.cat(slopes)
 
         return values, pullback
 
-    def _taped(self, names: tuple[str, ...], part: Tensor) -> tuple[list[Any], Callable[[list[Tensor]], Any]]:
+    def _pulled(self, names: tuple[str, ...], part: Tensor) -> tuple[list[Any], Callable[[list[Any]], Any]]:
         """The values of one part of the pictures, as TensorFlow's, and the way back."""
-        import tensorflow as tf
-
-        given = tf.constant(part.numpy())
-        try:
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(given)
-                outputs = self._run(names, given)
-        except LookupError as error:
-            raise NoPictures(self._refusal(names)) from error
-
-        def back(cotangents: list[Tensor]) -> Any:
-            try:
-                slope = tape.gradient(
-                    outputs, given, output_gradients=[tf.constant(each.numpy()) for each in cotangents]
-                )
-            except (LookupError, tf.errors.OpError) as error:
-                raise NoPictures(self._refusal(names)) from error
-            if slope is None:
-                raise NoPictures(self._refusal(names))
-            return slope
-
-        return outputs, back
+        with self._lock:
+            function = self._ran(self._pulled_back, part, names, tuple(part.shape))
+        if not function.passes:
+            raise NoPictures(self._refusal(names))
+        return self._ran(function, part, self._fed(part))
 
     def _refusal(self, names: tuple[str, ...]) -> str:
         """What stops the gradient on the way to the layers, by name."""
@@ -182,12 +170,11 @@ class TensorFlowFunction(ForeignFunction):
         return f"{many} gives responses and maps, but no pictures: TensorFlow has no gradient for the operator {which}"
 
     def _computed(self, names: tuple[str, ...], pictures: Tensor) -> list[Tensor]:
-        import tensorflow as tf
 
         if not names:
             return []
         parts = [
-            [self._kept(value, count) for value in self._run(names, tf.constant(part.numpy()))]
+            [self._kept(value, count) for value in self._ran(self._function(names, part), part, self._fed(part))]
             for count, part in self._parts(pictures)
         ]
         return [torch.cat(values) for values in zip(*parts, strict=True)]
@@ -205,21 +192,42 @@ class TensorFlowFunction(ForeignFunction):
             lacking = size - len(part)
             yield len(part), torch.cat([part, part[-1:].expand(lacking, *part.shape[1:])]) if lacking else part
 
-    def _run(self, names: tuple[str, ...], given: Any) -> list[Any]:
-        """The layers' values in float32, as TensorFlow's."""
+    def _fed(self, part: Tensor) -> Any:
+        """Pictures as the graph takes them: TensorFlow's, of the input's type."""
         import tensorflow as tf
 
-        if names not in self._pruned:
-            while len(self._pruned) >= _KEPT:
-                self._pruned.pop(next(iter(self._pruned)))
-            fetches = [self._layers[name].operator.outputs[0] for name in names]
-            self._pruned[names] = self._whole.prune([self._input], fetches)
-        dtype = self._input.dtype
-        shown = given if dtype.is_floating else tf.clip_by_value(tf.round(given), 0, 255)
+        shown = part if self._input.dtype.is_floating else part.round().clamp(0, 255)
+        return tf.cast(_constant(shown), self._input.dtype)
+
+    def _function(self, names: tuple[str, ...], part: Tensor) -> Any:
+        with self._lock:
+            return self._ran(self._compiled, part, names, tuple(part.shape))
+
+    def _traced(self, make: Callable[..., T], names: tuple[str, ...], shape: tuple[int, ...]) -> T:
+        """What ``make`` makes of the graph as far as the layers, in float32, for pictures of that shape."""
+        import tensorflow as tf
+
+        fetches = [self._layers[name].operator.outputs[0] for name in names]
+
+        def forward(pictures: Any, _: list[Any]) -> list[Any]:
+            values = tf.graph_util.import_graph_def(
+                self._frozen.graph,
+                input_map={self._input.name: pictures},
+                return_elements=[each.name for each in fetches],
+                name="",
+            )
+            return [tf.cast(value, tf.float32) for value in values]
+
+        return make(forward, shape, self._input.dtype)
+
+    def _ran(self, function: Callable[..., T], pictures: Tensor, *arguments: Any) -> T:
+        """What TensorFlow computes; an error of its own says which pictures it was given."""
+        import tensorflow as tf
+
         try:
-            return [tf.cast(value, tf.float32) for value in self._pruned[names](tf.cast(shown, dtype))]
-        except tf.errors.OpError as error:
-            message = f"the network does not take pictures of shape {tuple(given.shape)}: {first_line(error)}"
+            return function(*arguments)
+        except (tf.errors.OpError, ValueError) as error:
+            message = f"the network does not take pictures of shape {tuple(pictures.shape)}: {first_line(error)}"
             raise WrongInput(message) from error
 
 
@@ -243,6 +251,13 @@ def _float_input(graph: Any, frozen: Frozen) -> Any:
 def _last(operators: list[Any]) -> list[str]:
     """The operators whose values no other takes."""
     return [each.name for each in operators if each.outputs and not any(out.consumers() for out in each.outputs)]
+
+
+def _constant(values: Tensor) -> Any:
+    """TensorFlow's copy of a tensor."""
+    import tensorflow as tf
+
+    return tf.constant(values.numpy())
 
 
 def _rows(cotangent: Tensor, index: int, count: int, fixed: int | None) -> Tensor:
