@@ -12,6 +12,7 @@ import torch
 from tests.contracts import networks as contract
 from tests.contracts import oracles
 
+import neuronatlas
 from neuronatlas import zoo
 from neuronatlas.errors import WrongInput
 from neuronatlas.networks import Network, as_network
@@ -64,6 +65,19 @@ def slope(network: Network, layer: str, count: int = 1, size: tuple[int, int] = 
 def write(graph: Any, path: Path) -> str:
     path.write_bytes(graph.as_graph_def().SerializeToString())
     return str(path)
+
+
+def test_workers_share_one_function_and_change_nothing() -> None:
+    network = wrap(filtered)
+    layer = next(name for name, each in network.layers.items() if each.kind == "activation")
+    units = [f"{layer}:{unit}" for unit in range(4)] * 10  # three tiles
+    alone, several = (
+        [made.image for made in neuronatlas.render(network, units, canvas=32, steps=6, workers=workers, seed=3)]
+        for workers in (1, 3)
+    )
+    assert len(network.accelerated([layer], copies=3)) == 3
+    for one_image, other in zip(alone, several, strict=True):
+        np.testing.assert_array_equal(one_image, other)
 
 
 def test_a_module_fulfils_the_contract() -> None:
