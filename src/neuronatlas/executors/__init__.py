@@ -1,0 +1,1 @@
+"""Who does the work of a build: this process, several, or the nodes of a Ray cluster."""
