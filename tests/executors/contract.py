@@ -71,7 +71,7 @@ def check_errors(make: Make, folder: Path) -> None:
     """This package's errors are failures at once, others after `ATTEMPTS`, those that pass are none; one line each."""
     good = [Toy(number=number) for number in range(3)]
     bad = [Toy("wrong"), Toy("error"), Toy("error, once"), Toy("text"), Toy("unknown")]
-    found = {toy: result for toy, result in make(2).run(Opening(folder), [*bad, *good])}
+    found = dict(make(2).run(Opening(folder), [*bad, *good]))
     assert {toy: found[toy] for toy in good} == {toy: digest(toy) for toy in good}
     assert found[Toy("error, once")] == digest(Toy("error, once"))
     assert found[Toy("wrong")] == Failure("length (=0) must be 1 or more")
@@ -118,7 +118,7 @@ def check_leaving(make: Make, folder: Path) -> None:
 def check_killed_once(make: Make, folder: Path) -> None:
     """What a worker was at when it died is done by another, for any kind of death."""
     tasks = [Toy("kill, once"), Toy("segfault, once"), Toy("exit, once"), *(Toy(number=number) for number in range(4))]
-    found = {toy: result for toy, result in make(2).run(Opening(folder), tasks)}
+    found = dict(make(2).run(Opening(folder), tasks))
     assert found == {toy: digest(toy) for toy in tasks}
     for toy in tasks[:3]:
         assert len(where(folder, f"{toy.what}-0")) == 2
@@ -128,7 +128,7 @@ def check_killed_always(make: Make, folder: Path) -> None:
     """A task that ends every worker is tried `ATTEMPTS` times, and all others are done."""
     good = [Toy(number=number) for number in range(6)]
     bad = [Toy("kill"), Toy("segfault"), Toy("exit")]
-    found = {toy: result for toy, result in make(2).run(Opening(folder), [*bad, *good])}
+    found = dict(make(2).run(Opening(folder), [*bad, *good]))
     assert {toy: found[toy] for toy in good} == {toy: digest(toy) for toy in good}
     for toy in bad:
         result = found[toy]
@@ -150,7 +150,7 @@ def check_only_killers(make: Make, folder: Path) -> None:
 def check_poison(make: Make, folder: Path) -> None:
     """An error that stays in a process costs one attempt of one task, because the next has a process of its own."""
     tasks = [Toy("poison, once"), *(Toy(number=number) for number in range(4))]
-    found = {toy: result for toy, result in make(1).run(Opening(folder), tasks)}
+    found = dict(make(1).run(Opening(folder), tasks))
     assert found == {toy: digest(toy) for toy in tasks}
     assert len(where(folder, "poison, once-0")) == 2
     assert all(begun(folder, f"digest-{number}") == 1 for number in range(4))
