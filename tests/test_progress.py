@@ -37,10 +37,26 @@ def test_the_time_left_counts_only_this_runs_work(capsys: pytest.CaptureFixture[
     """Resumed at 80 of 100: ten more in about two seconds leave two more."""
     lines = _Lines()
     lines("renderings", 80, 100)
-    lines.began -= 2.0  # as though two seconds had passed
+    lines.heard -= 2.0  # as though two seconds had passed
+    lines.stages["renderings"].began -= 2.0
     lines.spoke -= 6.0
     lines("renderings", 90, 100)
-    assert capsys.readouterr().err.splitlines()[-1] == "renderings: 90 of 100, 2 s left"
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert re.fullmatch(r"renderings: 90 of 100, (5|4\.99|4\.98) a second, 2 s left", said)
+
+
+def test_the_time_left_counts_from_a_stages_turn(capsys: pytest.CaptureFixture[str]) -> None:
+    """Told of a minute before, and begun when the stage before it ended, four seconds ago."""
+    lines = _Lines()
+    lines("responses", 0, 50)
+    lines("renderings", 0, 100)
+    lines.stages["renderings"].began -= 60.0
+    lines("responses", 50, 50)
+    lines.heard -= 4.0
+    lines.spoke -= 6.0
+    lines("renderings", 1, 100)
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert re.fullmatch(r"renderings: 1 of 100, (15|14\.9\d?) a minute, 6 min 3\d s left", said)
 
 
 def test_a_line_every_few_seconds_between(capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,6 +29,12 @@ def load_torchvision() -> ModuleType:
         return importlib.import_module("torchvision")
 
 
+def load_timm() -> ModuleType:
+    """timm, which imports torchvision."""
+    load_torchvision()
+    return importlib.import_module("timm")
+
+
 def write_sitecustomize(folder: Path) -> Path:
     """The same for a process whose PYTHONPATH holds this folder."""
     (folder / "sitecustomize.py").write_text(_CODE)

@@ -8,6 +8,8 @@
     │   ├── NoPictures      a layer that gives responses, but no gradient to follow
     │   └── AtlasMismatch   a folder that holds the atlas of something else
     ├── AtlasDamaged        a file of an atlas is missing, truncated or altered
+    ├── CannotWrite         a folder that is full or may not be written
+    ├── Unfinished          some of the work could not be done; all the rest was
     └── Cancelled           work was stopped because somebody asked for it
 
 Each message names the argument, its value, the rule that it broke and the next step.
@@ -56,6 +58,14 @@ class AtlasMismatch(WrongInput):
 
 class AtlasDamaged(NeuronAtlasError):
     """A file of the atlas is missing, truncated or altered."""
+
+
+class CannotWrite(NeuronAtlasError):
+    """A folder is full or may not be written; what was there is as it was."""
+
+
+class Unfinished(NeuronAtlasError):
+    """Some of the work could not be done, and all the rest was; the message lists it."""
 
 
 class Cancelled(NeuronAtlasError):

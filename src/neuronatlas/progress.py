@@ -40,39 +40,59 @@ def _bar() -> Iterator[Callable[[str, int, int], None]]:
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[rate]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
         tasks: dict[str, TaskID] = {}
 
         def tell(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
-                tasks[stage] = progress.add_task(stage, total=total)
-            progress.update(tasks[stage], completed=done, total=total)
+                tasks[stage] = progress.add_task(stage, total=total, rate="")
+            speed = progress.tasks[tasks[stage]].speed
+            progress.update(tasks[stage], completed=done, total=total, rate=_rate(speed) if speed else "")
 
         yield tell
 
 
+class _Stage:
+    """When a stage began in this run, and how much of it was done then."""
+
+    def __init__(self, done: int, now: float) -> None:
+        self.first, self.began, self.moving = done, now, False
+
+    def told(self, done: int, total: int, now: float) -> str:
+        """How long it took, or its rate and what is left."""
+        worked, took = done - self.first, now - self.began
+        if done == total:
+            return f" in {_clock(took)}" if worked else ""
+        if not worked or not took:
+            return ""
+        return f", {_rate(worked / took)}, {_clock(took / worked * (total - done))} left"
+
+
 class _Lines:
-    """One line at the start and the end of a stage, and every few seconds between."""
+    """One line at the start and the end of each stage, and every few seconds between."""
 
     def __init__(self) -> None:
-        self.stage = ""
-        self.began = self.spoke = 0.0
-        self.first = 0
+        self.stages: dict[str, _Stage] = {}
+        self.spoke = self.heard = 0.0
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         now = time.monotonic()
-        fresh = stage != self.stage
-        if fresh:
-            self.stage, self.began, self.first = stage, now, done
+        before, self.heard = self.heard, now
+        fresh = stage not in self.stages
+        told = self.stages.setdefault(stage, _Stage(done, now))
+        if done > told.first and not told.moving:  # a stage may be told of long before its turn comes
+            told.began, told.moving = max(told.began, before), True
         if not fresh and done < total and now - self.spoke < _SECONDS_BETWEEN_LINES:
             return
         self.spoke = now
-        worked = done - self.first
-        left = f", {_clock((now - self.began) / worked * (total - done))} left" if worked and done < total else ""
-        took = f" in {_clock(now - self.began)}" if done == total and not fresh else ""
-        sys.stderr.write(f"{stage}: {done} of {total}{took}{left}\n")
+        sys.stderr.write(f"{stage}: {done} of {total}{told.told(done, total, now)}\n")
         sys.stderr.flush()
+
+
+def _rate(a_second: float) -> str:
+    return f"{a_second:.3g} a second" if a_second >= 1 else f"{60 * a_second:.3g} a minute"
 
 
 def _clock(seconds: float) -> str:

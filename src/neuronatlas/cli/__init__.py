@@ -6,40 +6,36 @@ so that ``--help`` answers at once.
 
 from __future__ import annotations
 
-import shutil
-import sys
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from neuronatlas.cli.build import build, slurm, verify, work
 from neuronatlas.cli.export import export
 from neuronatlas.cli.map import draw_map
 from neuronatlas.cli.shared import (
     CHANNEL_ORDER,
     DEVICE,
-    IMAGES,
     INPUT_SIZE,
     JSON,
     NETWORK,
     NORMALISE,
     PRESET,
     SEED,
+    command,
     fail,
+    index,
     load,
-    load_stimuli,
     print_json,
     say,
+    summary,
 )
 from neuronatlas.cli.zoo import convert, doctor
-from neuronatlas.errors import AtlasDamaged, NeuronAtlasError
+from neuronatlas.errors import NeuronAtlasError, Unfinished
 from neuronatlas.progress import reporter
-
-if TYPE_CHECKING:
-    from neuronatlas.atlas import Atlas
-    from neuronatlas.building import Job
 
 app = typer.Typer(
     name="neuronatlas",
@@ -59,7 +55,7 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except NeuronAtlasError as error:
-        fail(str(error), 1)
+        fail(str(error), 3 if isinstance(error, Unfinished) else 1)
     except (KeyboardInterrupt, typer.Abort):
         fail(INTERRUPTED, 130)
     except typer.Exit as stop:
@@ -90,9 +86,9 @@ def demo(
     with reporter() as progress:
         job = demonstration.job()
         atlas = perform(job, out, progress=progress)
-    _summary(atlas)
-    print(f"Open by double click:  {_index(atlas).as_uri()}")
-    print(f"Or in the browser:     http://127.0.0.1:{port}/   (while this runs: {_command()} view {out} --port {port})")
+    summary(atlas)
+    print(f"Open by double click:  {index(atlas).as_uri()}")
+    print(f"Or in the browser:     http://127.0.0.1:{port}/   (while this runs: {command()} view {out} --port {port})")
 
 
 @app.command()
@@ -176,42 +172,10 @@ app.command("map")(draw_map)
 app.command()(convert)
 app.command()(doctor)
 app.command()(export)
-
-
-@app.command()
-def build(
-    network: Annotated[str, NETWORK],
-    images: Annotated[Path, IMAGES],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The atlas folder.")],
-    layer: Annotated[list[str] | None, typer.Option("--layers", help="Layers or patterns; may be repeated.")] = None,
-    units: Annotated[int | None, typer.Option("--units", help="At most so many a layer; default: all.")] = None,
-    preset: Annotated[str, PRESET] = "fast",
-    correlation: Annotated[str, typer.Option("--correlation", help="spearman or pearson.")] = "spearman",
-    normalise: Annotated[str | None, NORMALISE] = None,
-    input_size: Annotated[str | None, INPUT_SIZE] = None,
-    channel_order: Annotated[str, CHANNEL_ORDER] = "rgb",
-    seed: Annotated[int, SEED] = 0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would come to, and stop.")] = False,
-    as_json: Annotated[bool, JSON] = False,
-) -> None:
-    """Build an atlas, or go on with one that was stopped."""
-    from neuronatlas.building import perform, prepare
-
-    found = load(network, normalise, input_size, channel_order)
-    stimuli = load_stimuli(images)
-    job = prepare(found, stimuli, layers=layer or ["*"], units=units, preset=preset, correlation=correlation, seed=seed)
-    if dry_run:
-        _dry_run(job, as_json=as_json)
-        return
-    with reporter() as progress:
-        atlas = perform(job, out, progress=progress)
-    if as_json:
-        print_json(
-            {"atlas": str(out), "page": str(_index(atlas)), "skipped": [list(entry) for entry in stimuli.skipped]}
-        )
-        return
-    _summary(atlas)
-    print(_index(atlas).as_uri())
+app.command()(build)
+app.command()(work)
+app.command()(slurm)
+app.command()(verify)
 
 
 @app.command()
@@ -231,57 +195,7 @@ def view(
             server.wait()
 
 
-@app.command()
-def verify(
-    atlas: Annotated[Path, typer.Argument(help="The atlas folder.")],
-    as_json: Annotated[bool, JSON] = False,
-) -> None:
-    """Check every shard of an atlas against its sha256; exit 1 when one is absent or damaged."""
-    from neuronatlas.atlas import Atlas
-
-    opened = Atlas.open(atlas)
-    states = {shard.name: opened.state(shard) for shard in opened.plan}
-    bad = {name: state for name, state in states.items() if state != "whole"}
-    if as_json:
-        print_json({"shards": len(states), "bad": bad})
-    else:
-        for name, state in bad.items():
-            print(f"{name}  {state}")
-    if bad:
-        message = f"{len(bad)} of {len(states)} shards are not whole: run the build again, it makes these alone"
-        raise AtlasDamaged(message)
-    if not as_json:
-        print(f"{len(states)} shards, all whole")
-
-
-def _dry_run(job: Job, *, as_json: bool) -> None:
-    from neuronatlas.building import estimate
-
-    about = estimate(job)
-    if as_json:
-        print_json(vars(about))
-        return
-    print(f"{about.units} units, {about.rendered} to render, {len(job.stimuli)} stimuli, {about.shards} shards")
-    print(f"about {about.seconds / 3600:.2f} hours and {about.bytes / 1e9:.2f} GB on this machine")
-
-
-def _summary(atlas: Atlas) -> None:
-    rendered = sum(len(shard.units) for shard in atlas.plan.of("renderings"))
-    stimuli = len(atlas.manifest.stimuli["names"])
-    print(f"{atlas.folder}: {len(atlas.units)} units on the map, {rendered} rendered, {stimuli} stimuli")
-
-
-def _index(atlas: Atlas) -> Path:
-    return (atlas.folder / "site" / "index.html").resolve()
-
-
 def _file_name(unit: str) -> str:
     """A file name from an address: letters, digits, dots and hyphens stay, so that no name becomes a path."""
     plain = "".join(sign if (sign.isalnum() and sign.isascii()) or sign in ".-" else "_" for sign in unit)
     return plain.lstrip(".") or "_"
-
-
-def _command() -> str:
-    """What to type for this program: its name where the shell finds it, else its path."""
-    beside = Path(sys.executable).with_name("neuronatlas")
-    return "neuronatlas" if shutil.which("neuronatlas") or not beside.exists() else str(beside)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import typer
 from neuronatlas.errors import WrongInput
 
 if TYPE_CHECKING:
+    from neuronatlas.atlas import Atlas
     from neuronatlas.networks import Network
     from neuronatlas.networks.preprocessing import Normalisation
     from neuronatlas.stimuli import StimulusSet
@@ -38,18 +40,25 @@ def load(
     name: str, normalise: str | None, input_size: str | None, channel_order: str, device: str | None = None
 ) -> Network:
     """The network that this word stands for; what is to be known of it is said."""
+    network = loaded(name, normalise, input_size, channel_order, device)
+    for note in network.notes:
+        say(note)
+    return network
+
+
+def loaded(
+    name: str, normalise: str | None, input_size: str | None, channel_order: str, device: str | None = None
+) -> Network:
+    """The network that this word stands for."""
     from neuronatlas import zoo
 
-    network = zoo.load(
+    return zoo.load(
         name,
         input_size=None if input_size is None else _size(input_size),
         normalise=None if normalise is None else _normalisation(normalise),
         channel_order=channel_order,
         device=device,
     )
-    for note in network.notes:
-        say(note)
-    return network
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -99,3 +108,21 @@ def fail(text: str, code: int) -> None:
     """One line, and the exit code."""
     say(f"neuronatlas: {text}")
     raise SystemExit(code)
+
+
+def summary(atlas: Atlas) -> None:
+    """What an atlas holds, in a line."""
+    rendered = sum(len(shard.units) for shard in atlas.plan.of("renderings"))
+    stimuli = len(atlas.manifest.stimuli["names"])
+    print(f"{atlas.folder}: {len(atlas.units)} units on the map, {rendered} rendered, {stimuli} stimuli")
+
+
+def index(atlas: Atlas) -> Path:
+    """The page of an atlas."""
+    return (atlas.folder / "site" / "index.html").resolve()
+
+
+def command() -> str:
+    """What to type for this program: its name where the shell finds it, else its path."""
+    beside = Path(sys.executable).with_name("neuronatlas")
+    return "neuronatlas" if shutil.which("neuronatlas") or not beside.exists() else str(beside)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from neuronatlas.errors import NeuronAtlasError, WrongInput
 
@@ -27,6 +27,7 @@ class Failure:
     reason: str
 
 
+@runtime_checkable
 class Executor(Protocol):
     """Something that runs tasks. ``opener`` and the tasks are pickled where workers are other processes."""
 

@@ -24,6 +24,10 @@ class Use:
         self.lock = threading.RLock()
         self._open = False
 
+    def __reduce__(self) -> tuple[type[Use], tuple[()]]:
+        """A copy in another process is nobody's yet."""
+        return Use, ()
+
     @contextmanager
     def of(self, network: str) -> Iterator[None]:
         """Inside the block nobody else uses it; raises `NeuronAtlasError` where this thread does already."""

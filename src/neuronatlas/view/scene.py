@@ -56,7 +56,8 @@ class Scene:
     """All that is shown. Index i always means ``units[i]``, index s ``stimuli[s]``.
 
     ``positions`` are in -1..1 and NaN for units that have no place on the map (constant over the stimuli).
-    ``status`` is one word a unit: "" (nothing to say), "constant", "dead", "failed" or "oom"; ``reasons`` explains the last.
+    ``status`` is one word a unit: "" (nothing to say), "constant", "dead", "failed", "oom" or "waiting" (not rendered
+    yet); ``reasons`` explains it.
     ``neighbours`` holds the most correlated units, best first, -1 where there are fewer; ``correlations`` fits it.
     ``pictures`` is keyed by unit index; a unit without one was not asked for or has a status that says why.
     ``facts`` is the provenance: flat text to text, shown as it is.
@@ -77,7 +78,7 @@ class Scene:
 
 
 def scene_of(atlas: Atlas) -> Scene:
-    """The scene of a finished atlas; raises `AtlasDamaged` where a shard is missing or not as it was written."""
+    """The scene of an atlas that has its map; raises `AtlasDamaged` where a shard is not as it was written."""
     manifest, plan = atlas.manifest, atlas.plan
     first = dict(zip([layer.name for layer in manifest.layers], _offsets(manifest.layers), strict=True))
     laid_out, about = atlas.get(plan.of("map")[0])
@@ -90,6 +91,11 @@ def scene_of(atlas: Atlas) -> Scene:
     reasons: dict[int, str] = {}
     pictures: dict[int, ScenePicture] = {}
     for shard in plan.of("renderings"):
+        if atlas.state(shard) == "absent":
+            for index in shard.units:
+                unit = first[manifest.layers[shard.layer].name] + index
+                status[unit], reasons[unit] = "waiting", "its picture is not made yet: the atlas is being built"
+            continue
         tensors, made = atlas.get(shard)
         for row, index in enumerate(shard.units):
             unit = first[manifest.layers[shard.layer].name] + index

@@ -36,6 +36,7 @@ export function why(app: App, unit: number): string {
   const status = app.atlas.status(unit);
   if (status === "failed") return "The rendering failed";
   if (status === "dead") return "Dead: nothing drives it";
+  if (status === "waiting") return "Not rendered yet";
   if (status === "oom") return "Memory ran out";
   if (status === "constant") return "Constant: it never varied";
   return status || "Not rendered";

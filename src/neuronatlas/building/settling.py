@@ -1,0 +1,140 @@
+"""What a build will do, settled before it begins: the manifest, the plan, and where the network comes from."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from importlib import metadata
+
+import numpy as np
+
+from neuronatlas import atlas as keeping
+from neuronatlas import zoo
+from neuronatlas.atlas import LayerEntry, Manifest, Plan
+from neuronatlas.errors import WrongInput
+from neuronatlas.maps import ResponseMap
+from neuronatlas.networks.base import Network
+from neuronatlas.rendering import Recipe, recipe_of
+from neuronatlas.stimuli import StimulusSet
+
+Source = Callable[[], Network]
+"""Makes the network where a worker is; it has to be picklable, as a function of a module is."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A build that is settled and not begun. ``source`` makes the network anew in other processes."""
+
+    network: Network
+    stimuli: StimulusSet
+    manifest: Manifest
+    plan: Plan
+    recipe: Recipe
+    seed: int
+    source: Source
+
+
+def prepare(
+    network: Network | Source | str,
+    stimuli: StimulusSet,
+    *,
+    layers: Iterable[str] = ("*",),
+    units: int | None = None,
+    preset: str = "fast",
+    seed: int = 0,
+    correlation: str = "spearman",
+) -> Job:
+    """Settle what a build will do.
+
+    ``network`` may be a word for `neuronatlas.load`, or a function that makes it: then workers in other processes make it
+    for themselves; one that is given as it is goes to them as a copy.
+    ``layers`` are names or patterns such as ``blocks.*``; every unit of each goes on the map. ``units`` bounds how many of
+    a layer are rendered, evenly spread over it (None: all). Raises `UnknownName` or `WrongInput`.
+    """
+    if not len(stimuli):
+        message = "stimuli is empty: give at least one picture"
+        raise WrongInput(message)
+    if units is not None and units < 0:
+        message = f"units (={units}) must be 0 or more"
+        raise WrongInput(message)
+    source = _source(network)
+    found = source()
+    chosen = choose_layers(found, layers)
+    recipe = recipe_of(preset)
+    fields = found.receptive_fields(chosen)
+    entries = []
+    for name in chosen:
+        layer = found.layer(name)
+        entries.append(LayerEntry(name, layer.kind, layer.units, layer.shape, fields[name]))
+    rendered = {number: spread(entry.units, units) for number, entry in enumerate(entries)}
+    response_map = ResponseMap(correlation=correlation, seed=seed)
+    manifest = Manifest(
+        network={"name": found.name, "fingerprint": found.fingerprint, "input": asdict(found.input)},
+        layers=tuple(entries),
+        stimuli={
+            "digest": stimuli.digest,
+            "names": [item.name for item in stimuli],
+            "labels": [item.label for item in stimuli],
+        },
+        settings={
+            "seed": seed,
+            "reduce": "mean",
+            "recipe": recipe.settings,
+            "rendered": {entry.name: len(rendered[number]) for number, entry in enumerate(entries)},
+            "map": {
+                "correlation": correlation,
+                "layout": response_map.layout,
+                "perplexity": response_map.perplexity,
+            },
+        },
+        software=_software(),
+    )
+    manifest = Manifest.parse(manifest.text(), source="the manifest")  # tuples as a file would give them back
+    return Job(found, stimuli, manifest, keeping.plan(manifest, rendered), recipe, seed, source)
+
+
+def choose_layers(network: Network, patterns: Iterable[str]) -> list[str]:
+    """The layers that fit any of the patterns, in the network's order; raises `UnknownName` for one that fits none."""
+    chosen: set[str] = set()
+    for pattern in patterns:
+        fitting = fnmatch.filter([*network.layers, *network.aliases], pattern) or [pattern]
+        chosen.update(network.layer(name).name for name in fitting)  # an unusable or unknown one says why
+    return [name for name in network.layers if name in chosen]
+
+
+def spread(count: int, wanted: int | None) -> tuple[int, ...]:
+    """At most ``wanted`` of ``count`` indices, evenly spread, the first and the last among them."""
+    if wanted is None or wanted >= count:
+        return tuple(range(count))
+    return tuple(int(index) for index in np.linspace(0, count - 1, wanted).round())
+
+
+@dataclass(frozen=True)
+class _Given:
+    """A network that is there already, as a `Source`."""
+
+    network: Network
+
+    def __call__(self) -> Network:
+        return self.network
+
+
+@dataclass(frozen=True)
+class _Named:
+    """A network by its word, as a `Source`."""
+
+    word: str
+
+    def __call__(self) -> Network:
+        return zoo.load(self.word)
+
+
+def _source(network: Network | Source | str) -> Source:
+    if isinstance(network, Network):
+        return _Given(network)
+    return _Named(network) if isinstance(network, str) else network
+
+
+def _software() -> dict[str, str]:
+    return {name: metadata.version(name) for name in ("neuronatlas", "torch", "numpy", "scipy", "openTSNE", "pillow")}

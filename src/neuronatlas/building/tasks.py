@@ -1,0 +1,139 @@
+"""The tasks of a build: what one shard holds, made by a worker that has the network.
+
+A worker computes in one thread what decides bytes, so that they are the same whatever the number of processors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from neuronatlas.atlas import Atlas, Shard, pack
+from neuronatlas.building.settling import Job, Source
+from neuronatlas.errors import NeuronAtlasError, NoPictures, WrongInput
+from neuronatlas.images.files import centre_crop_resize
+from neuronatlas.networks.base import Network
+from neuronatlas.rendering import recipe_of, render
+from neuronatlas.responses import BATCH, in_colours_of, pixels
+from neuronatlas.stimuli import StimulusSet
+from neuronatlas.units import Unit
+
+THUMBNAIL = 64
+KINDS = ("responses", "renderings")
+"""The shards that are tasks; the map is made of all responses, by whoever has them."""
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What a worker is opened with, wherever that is. ``threads``: how many it may use (None: every processor).
+
+    ``folder`` is the atlas, where a worker may see it: what somebody else has put there meanwhile is not made again.
+    """
+
+    source: Source
+    fingerprint: str
+    stimuli: StimulusSet
+    layers: tuple[str, ...]
+    preset: str
+    seed: int
+    threads: int | None = None
+    folder: Path | None = None
+
+    def __call__(self) -> Callable[[Shard], bytes]:
+        """The worker; raises `WrongInput` where the network is not the one that the build began with."""
+        network = self.source()
+        if network.fingerprint != self.fingerprint:
+            message = (
+                f"the network {network.name!r} of this worker has other weights ({network.fingerprint[:12]}...) than the "
+                f"build ({self.fingerprint[:12]}...): use the same files everywhere"
+            )
+            raise WrongInput(message)
+        return Worker(self, network)
+
+
+def opening(job: Job, folder: Path, threads: int | None, *, here: bool) -> Opening:
+    """That of a job; ``here``: for this process alone, which has the network already."""
+    names = tuple(entry.name for entry in job.manifest.layers)
+    fingerprint = job.manifest.network["fingerprint"]
+    return Opening(
+        (lambda: job.network) if here else job.source,
+        fingerprint,
+        job.stimuli,
+        names,
+        job.recipe.preset,
+        job.seed,
+        threads,
+        folder.absolute(),
+    )
+
+
+class Worker:
+    """Makes one shard after another; the content of its file, or nothing where that is there already."""
+
+    def __init__(self, given: Opening, network: Network) -> None:
+        self.given = given
+        self.network = network
+
+    def __call__(self, shard: Shard) -> bytes:
+        """See `executors.base`."""
+        if self._atlas is not None and self._atlas.has(shard):
+            return b""
+        return self._responses(shard) if shard.kind == "responses" else self._renderings(shard)
+
+    @cached_property
+    def _atlas(self) -> Atlas | None:
+        """The atlas, where this machine sees it."""
+        try:
+            return None if self.given.folder is None else Atlas.open(self.given.folder)
+        except (NeuronAtlasError, OSError):
+            return None
+
+    def _responses(self, shard: Shard) -> bytes:
+        small: list[np.ndarray] = []
+
+        def batches() -> Iterator[np.ndarray]:
+            for start in range(shard.start, shard.stop, BATCH):
+                shown = pixels(self.network, self.given.stimuli.items[start : min(start + BATCH, shard.stop)])
+                small.extend(centre_crop_resize(picture, THUMBNAIL) for picture in shown)
+                yield in_colours_of(self.network, shown)
+
+        names = list(self.given.layers)
+        found = [
+            np.concatenate([part[name] for name in names], axis=1)
+            for part in (self.network.respond(each, names) for each in batches())
+        ]
+        return pack({"responses": np.concatenate(found), "thumbnails": np.stack(small)})
+
+    def _renderings(self, shard: Shard) -> bytes:
+        layer = self.given.layers[shard.layer]
+        units = [Unit(layer, index) for index in shard.units]
+        about: dict[str, object]
+        try:
+            made = render(
+                self.network, units, preset=self.given.preset, seed=self.given.seed, workers=self.given.threads
+            )
+        except NoPictures as error:
+            recipe = recipe_of(self.given.preset)
+            # units that have failed since their layer lets no gradient through; one grey pixel each
+            tensors: dict[str, np.ndarray] = {
+                "images": np.full((len(units), 1, 1, 3), 128, np.uint8),
+                "scores": np.full(len(units), np.nan, np.float32),
+                "curves": np.full((len(units), recipe.steps), np.nan, np.float32),
+            }
+            about = {"status": ["failed"] * len(units), "reason": [str(error)] * len(units), "recipe": recipe.settings}
+        else:
+            tensors = {
+                "images": np.stack([rendering.pixels for rendering in made]),
+                "scores": np.array([rendering.score for rendering in made], np.float32),
+                "curves": np.stack([rendering.curve for rendering in made]),
+            }
+            about = {
+                "status": [rendering.status for rendering in made],
+                "reason": [rendering.reason for rendering in made],
+                "recipe": made[0].recipe.settings,
+            }
+        return pack(tensors, about)

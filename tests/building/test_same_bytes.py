@@ -1,0 +1,190 @@
+"""One atlas, whoever makes it: the same bytes from every number of workers, shares and drivers, killed or not."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from tests.building import tiny
+
+from neuronatlas import stimuli
+from neuronatlas.atlas import Atlas
+from neuronatlas.building import perform, prepare
+from neuronatlas.errors import WrongInput
+from neuronatlas.executors.base import Executor
+from neuronatlas.executors.local import Processes
+
+HERE = Path(__file__).parent
+NETWORK = f"{HERE / 'tiny.py'}:network"
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.pictures(tmp_path_factory.mktemp("pictures"))
+
+
+@pytest.fixture(scope="module")
+def expected(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The digest of an atlas made in one go by one process."""
+    atlas = tmp_path_factory.mktemp("whole") / "a.atlas"
+    subprocess.run(command(pictures, atlas), check=True, capture_output=True)
+    return tiny.digest(atlas)
+
+
+def command(pictures: Path, atlas: Path, *more: str) -> list[str]:
+    build = [sys.executable, "-m", "neuronatlas.cli", "build", NETWORK, "--images", str(pictures), "-o", str(atlas)]
+    return [*build, *more]
+
+
+def started(words: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def made(pictures: Path, atlas: Path, executor: Executor | None, threads: int | None = None) -> str:
+    perform(prepare(tiny.network, stimuli.folder(pictures)), atlas, executor=executor, threads=threads)
+    return tiny.digest(atlas)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 7])
+def test_n6_local_workers(workers: int, pictures: Path, expected: str, tmp_path: Path) -> None:
+    assert made(pictures, tmp_path / "atlas", Processes(workers), threads=1) == expected
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_of_one_worker(threads: int, pictures: Path, expected: str, tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        assert made(pictures, tmp_path / "atlas", None, threads=threads) == expected
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_network_that_is_given_as_it_is_travels_to_the_workers(pictures: Path, expected: str, tmp_path: Path) -> None:
+    job = prepare(tiny.network(), stimuli.folder(pictures))
+    perform(job, tmp_path / "atlas", executor=Processes(2), threads=1)
+    assert tiny.digest(tmp_path / "atlas") == expected
+
+
+def test_three_shares_at_once(pictures: Path, expected: str, tmp_path: Path) -> None:
+    atlas = tmp_path / "a.atlas"
+    begun = subprocess.run(command(pictures, atlas, "--only-plan"), check=True, capture_output=True, text=True)
+    assert "work on them: " in begun.stdout
+    work = [sys.executable, "-m", "neuronatlas.cli", "work", str(atlas), "--network", NETWORK]
+    shares = [started([*work, "--shard", f"{number}/3"]) for number in (1, 2, 3)]
+    told = [process.communicate() for process in shares]
+    assert [process.returncode for process in shares] == [0, 0, 0], told
+    assert any("all shards are there" in said for said, _ in told)
+    assert tiny.digest(atlas) == expected
+
+
+def test_a_share_does_its_part_alone(pictures: Path, tmp_path: Path) -> None:
+    job = prepare(tiny.network, stimuli.folder(pictures))
+    atlas = perform(job, tmp_path / "atlas", share=(2, 3))
+    tasks = [shard for shard in atlas.plan if shard.kind != "map"]
+    assert [shard for shard in tasks if atlas.has(shard)] == tasks[1::3]
+    with pytest.raises(WrongInput, match=r"share \(=4/3\) must be one of 1/3 to 3/3"):
+        perform(job, tmp_path / "atlas", share=(4, 3))
+
+
+def test_work_does_not_run_code_that_a_folder_names(pictures: Path, tmp_path: Path) -> None:
+    atlas = tmp_path / "a.atlas"
+    subprocess.run(command(pictures, atlas, "--only-plan"), check=True, capture_output=True)
+    work = [sys.executable, "-m", "neuronatlas.cli", "work", str(atlas), "--shard", "1/1"]
+    refused = subprocess.run(work, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert "which runs code: if you trust it, give it again with --network" in refused.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_r2_r13_a_driver_killed_at_twenty_random_moments_and_resumed(
+    pictures: Path, expected: str, tmp_path: Path
+) -> None:
+    moments = random.Random(3)
+    start = time.monotonic()
+    subprocess.run(command(pictures, tmp_path / "timed", "--workers", "2"), check=True, capture_output=True)
+    duration = time.monotonic() - start
+    kills = builds = 0
+    stages: set[int] = set()
+    while kills < 20 or not builds:
+        atlas = tmp_path / f"{builds}.atlas"
+        process = started(command(pictures, atlas, "--workers", "2"))
+        try:
+            _, said = process.communicate(timeout=moments.uniform(0.3, 1.0) * duration if kills < 20 else None)
+        except subprocess.TimeoutExpired:
+            os.kill(process.pid, signal.SIGKILL)
+            process.communicate()
+            kills += 1
+            stages.add(len(list(atlas.glob("shards/*.sha256"))))
+            continue
+        assert process.returncode == 0, said
+        assert tiny.digest(atlas) == expected
+        builds += 1
+    assert len(stages) > 2  # the kills did not all come at the same point
+
+
+def test_r7_two_drivers_at_once(pictures: Path, expected: str, tmp_path: Path) -> None:
+    atlas = tmp_path / "a.atlas"
+    both = [started(command(pictures, atlas)) for _ in range(2)]
+    told = [process.communicate() for process in both]
+    assert [process.returncode for process in both] == [0, 0], told
+    assert tiny.digest(atlas) == expected
+
+
+def test_a_slurm_script_does_every_share(pictures: Path, expected: str, tmp_path: Path) -> None:
+    atlas = tmp_path / "it's an.atlas"
+    subprocess.run(command(pictures, atlas, "--only-plan"), check=True, capture_output=True)
+    order = (atlas / ".order.json").read_text(encoding="utf-8")
+    assert str(pictures) in order
+    words = [sys.executable, "-m", "neuronatlas.cli", "slurm", str(atlas), "--nodes", "2", "--cpus", "1"]
+    script = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    assert "#SBATCH --array=1-2\n" in script
+    place = tmp_path / "job.sh"
+    trusted = re.sub(r"--shard", f"--network '{NETWORK}' --shard", script)
+    place.write_text(trusted, encoding="utf-8")
+    for number in ("2", "1"):  # as Slurm would run them, in any order
+        environment = os.environ | {"SLURM_ARRAY_TASK_ID": number}
+        subprocess.run(["bash", str(place)], check=True, capture_output=True, env=environment)
+    assert tiny.digest(atlas) == expected
+
+
+def test_a_worker_with_other_weights_is_refused(pictures: Path, tmp_path: Path) -> None:
+    job = prepare(tiny.network, stimuli.folder(pictures))
+    with pytest.raises(WrongInput, match="has other weights"):
+        perform(_of(job, other_network), tmp_path / "atlas", executor=Processes(1), threads=1)
+
+
+def _of(job, source):  # type: ignore[no-untyped-def]
+    from dataclasses import replace
+
+    return replace(job, source=source)
+
+
+def other_network():  # type: ignore[no-untyped-def]
+    from neuronatlas.networks import as_network
+
+    torch.manual_seed(8)
+    return as_network(torch.nn.Sequential(torch.nn.Conv2d(3, 12, 5)), input_size=32, normalise="0..1", name="tiny")
+
+
+def test_an_unfinished_atlas_can_be_browsed(pictures: Path, tmp_path: Path) -> None:
+    from neuronatlas.view.scene import scene_of
+
+    job = prepare(tiny.network, stimuli.folder(pictures))
+    atlas = perform(job, tmp_path / "atlas")
+    victim = atlas.plan.of("renderings")[1]
+    (atlas.folder / "shards" / f"{victim.name}.sha256").unlink()
+    scene = scene_of(Atlas.open(atlas.folder))
+    waiting = [unit for unit, word in enumerate(scene.status) if word == "waiting"]
+    assert len(waiting) == len(victim.units)
+    assert not set(waiting) & set(scene.pictures)
+    assert all("not made yet" in scene.reasons[unit] for unit in waiting)
