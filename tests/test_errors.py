@@ -25,7 +25,16 @@ def test_an_unknown_name_says_what_there_is(options: list[str], message: str) ->
 
 def test_the_tree_is_the_one_in_the_docstring() -> None:
     drawn = re.findall(r"──\s+(\w+)", errors.__doc__ or "")
-    assert drawn == ["WrongInput", "UnknownName", "NoPictures", "AtlasMismatch", "AtlasDamaged", "Cancelled"]
+    assert drawn == [
+        "WrongInput",
+        "UnknownName",
+        "NoPictures",
+        "AtlasMismatch",
+        "AtlasDamaged",
+        "CannotWrite",
+        "Unfinished",
+        "Cancelled",
+    ]
     assert issubclass(errors.UnknownName, errors.WrongInput)
     assert issubclass(errors.AtlasMismatch, errors.WrongInput)
     assert issubclass(errors.WrongInput, ValueError)

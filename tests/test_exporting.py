@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from neuronatlas import exporting, stimuli
-from neuronatlas.atlas import Atlas, LayerEntry, Manifest, plan
+from neuronatlas.atlas import Atlas, LayerEntry, Manifest, Shard, plan
 from neuronatlas.building import build
-from neuronatlas.errors import AtlasDamaged, WrongInput
+from neuronatlas.errors import AtlasDamaged, CannotWrite, WrongInput
 from neuronatlas.units import Unit
 from tests.networks import models
 
@@ -178,9 +178,9 @@ def test_a_plan_of_units_that_are_not_there_is_refused(tmp_path: Path, change: d
 @pytest.mark.parametrize(
     ("file", "change", "expected"),
     [
-        ("plan.json", {"units": ["../../x"]}, "for units that atlas.json has not"),
-        ("plan.json", {"units": [True]}, "for units that atlas.json has not"),
-        ("plan.json", {"layer": "../x"}, "for units that atlas.json has not"),
+        ("plan.json", {"units": ["../../x"]}, "has a value of a wrong type"),
+        ("plan.json", {"units": [True]}, "has a value of a wrong type"),
+        ("plan.json", {"layer": "../x"}, "has a value of a wrong type"),
         ("atlas.json", {"name": 3}, "no name and number of units of layer 0"),
         ("atlas.json", {"name": ["a"]}, "no name and number of units of layer 0"),
         ("atlas.json", {"units": "../x"}, "no name and number of units of layer 0"),
@@ -198,18 +198,29 @@ def test_values_of_another_type_are_refused(
 
 
 def spoilt(folder: Path, file: str, what: str, change: dict[str, object]) -> Path:
-    """An atlas with something changed in its last shard or layer."""
+    """An atlas with something changed in its last shard or layer; of version 1, which had no digests there."""
     atlas = synthetic(folder / "a.atlas", ["a"]).folder
-    values = json.loads((atlas / file).read_text())
-    values[what][-1] |= change
-    (atlas / file).write_text(json.dumps(values))
+    for name in ("atlas.json", "plan.json"):
+        values = json.loads((atlas / name).read_text())
+        kept = {key: value for key, value in values.items() if key not in ("digest", "manifest")}
+        if name == "atlas.json":
+            kept["version"] = 1
+        if name == file:
+            kept[what][-1] |= change
+        (atlas / name).write_text(json.dumps(kept))
     return atlas
+
+
+def put_again(atlas: Atlas, shard: Shard, tensors: dict[str, np.ndarray], about: dict[str, object]) -> None:
+    """Other content in the place of a shard that is whole."""
+    (atlas.folder / "shards" / f"{shard.name}.sha256").unlink()
+    atlas.put(shard, tensors, about=about)
 
 
 def test_a_shard_without_pictures_is_listed(tmp_path: Path) -> None:
     atlas = synthetic(tmp_path / "a.atlas", ["a"])
     shard = atlas.plan.of("renderings")[0]
-    atlas.put(shard, {"images": np.zeros((4, 5), np.uint8)}, about={"status": ["", "", "", ""]})
+    put_again(atlas, shard, {"images": np.zeros((4, 5), np.uint8)}, {"status": ["", "", "", ""]})
     made = exporting.export_png(atlas, tmp_path / "out")
     assert len(made.lost) == 4
     assert "holds no pictures of its 4 units" in made.lost[Unit("a", 0)]
@@ -248,7 +259,7 @@ def forged(folder: Path, **about: object) -> Atlas:
     atlas = synthetic(folder / "a.atlas", ["a"])
     shard = atlas.plan.of("renderings")[0]
     tensors, before = atlas.get(shard)
-    atlas.put(shard, tensors, about={**before, **about})
+    put_again(atlas, shard, tensors, {**before, **about})
     return atlas
 
 
@@ -277,7 +288,7 @@ def test_a_reason_or_a_score_that_is_missing_is_damage(tmp_path: Path) -> None:
     atlas = Atlas.open(tmp_path / "a.atlas")
     shard = atlas.plan.of("renderings")[0]
     tensors, about = atlas.get(shard)
-    atlas.put(shard, {**tensors, "scores": tensors["scores"][:2]}, about=about)
+    put_again(atlas, shard, {**tensors, "scores": tensors["scores"][:2]}, about)
     with pytest.raises(AtlasDamaged, match="has no score of each of its 4 units"):
         exporting.export_table(atlas, tmp_path / "a.csv")
 
@@ -295,7 +306,7 @@ def test_a_file_that_cannot_be_put_in_place_leaves_nothing_behind(tmp_path: Path
     atlas = synthetic(tmp_path / "a.atlas", ["a"])
     folder = tmp_path / "out" / "layer_channel_visualizations" / "layer_1"
     (folder / "layer_a_channel_0.png").mkdir(parents=True)
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(CannotWrite, match="layer_a_channel_0.png .*directory.* choose another"):
         exporting.export_png(atlas, tmp_path / "out")
     assert [path.name for path in folder.iterdir()] == ["layer_a_channel_0.png"]
 

@@ -1,3 +1,4 @@
+import hashlib
 import json
 from dataclasses import replace
 
@@ -22,18 +23,80 @@ def test_a_manifest_reads_back(manifest: Manifest) -> None:
     assert Manifest.parse(manifest.text(), source="here") == manifest
 
 
+def resealed(text: str) -> str:
+    """The text with the digest that fits it, by the rule of the document alone."""
+    rest = text[len('{\n "digest": "') + 64 :]
+    return '{\n "digest": "' + hashlib.sha256(rest.encode()).hexdigest() + rest
+
+
 def test_r10_a_newer_manifest_is_refused(manifest: Manifest) -> None:
-    newer = manifest.text().replace('"version": 1', '"version": 2')
-    with pytest.raises(WrongInput, match="format version 2; this release reads up to 1"):
+    newer = manifest.text().replace('"version": 2', '"version": 3')
+    for text in (resealed(newer), json.dumps({"format": "neuronatlas", "version": 3, "whatever": 1})):
+        with pytest.raises(WrongInput, match="format version 3; this release reads up to 2: install a newer one"):
+            Manifest.parse(text, source="atlas.json")
+    with pytest.raises(AtlasDamaged, match="digest does not fit"):  # one bit of the version: no newer release helps
         Manifest.parse(newer, source="atlas.json")
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "{}", '{"format": "other", "version": 1}', '{"format": "neuronatlas", "version": 1}']
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        "[" * 100_000,
+        '{"format": "other", "version": 1}',
+        '{"format": "neuronatlas", "version": 1}',
+        '{"format": "neuronatlas", "version": 0}',
+        '{"format": "neuronatlas", "version": true}',
+    ],
 )
 def test_what_is_no_manifest_is_named(text: str) -> None:
-    with pytest.raises(AtlasDamaged, match="here"):
-        Manifest.parse(text, source="here")
+    for read in (Manifest.parse, Plan.parse):
+        with pytest.raises(AtlasDamaged, match="here"):
+            read(text, source="here")
+
+
+def test_both_files_begin_with_the_sha256_of_their_rest(manifest: Manifest) -> None:
+    for text in (manifest.text(), plan(manifest, {0: (1, 2)}).text()):
+        assert text.isascii()
+        assert resealed(text) == text
+        assert text == json.dumps(json.loads(text), indent=1, sort_keys=True) + "\n"
+
+
+def test_r9_no_bit_of_a_manifest_or_a_plan_can_change_unseen(manifest: Manifest) -> None:
+    short = replace(manifest, stimuli={"digest": "cd", "names": ["cat", "dog"], "labels": ["pet", "pet"]})
+    for read, text in ((Manifest.parse, short.text()), (Plan.parse, plan(short, {0: (1,)}).text())):
+        for place in range(len(text)):
+            for bit in range(7):
+                changed = text[:place] + chr(ord(text[place]) ^ 1 << bit) + text[place + 1 :]
+                with pytest.raises(AtlasDamaged):
+                    read(changed, source="here")
+        for length in range(len(text)):
+            with pytest.raises(AtlasDamaged):
+                read(text[:length], source="here")
+
+
+def test_the_identity_is_of_what_is_compared(manifest: Manifest) -> None:
+    assert replace(manifest, software={}).identity == manifest.identity
+    assert Manifest.parse(manifest.text(), source="here").identity == manifest.identity
+    for other in (
+        replace(manifest, settings={"seed": 4}),
+        replace(manifest, layers=manifest.layers[:1]),
+        replace(manifest, network={}),
+        replace(manifest, stimuli={}),
+    ):
+        assert other.identity != manifest.identity
+
+
+def test_the_same_work_is_that_in_whatever_shards(manifest: Manifest) -> None:
+    made = plan(manifest, {0: tuple(range(20)), 1: (0, 4)})
+    cut = plan(manifest, {0: tuple(range(20)), 1: (0, 4)}, stimuli_a_shard=7, units_a_shard=3)
+    assert made.same_work(cut)
+    assert len(cut.shards) > len(made.shards)
+    assert not made.same_work(plan(manifest, {0: tuple(range(20)), 1: (0, 3)}))
+    assert not made.same_work(Plan(made.shards[1:]))
 
 
 def test_differences_are_named_and_software_is_not_one(manifest: Manifest) -> None:
@@ -55,8 +118,24 @@ def test_the_plan_covers_every_stimulus_and_unit_once(manifest: Manifest) -> Non
     assert Plan.parse(made.text(), source="here") == made
 
 
-@pytest.mark.parametrize("name", ["../../etc/x", "a/b", "", "é", "a\\b", "."])
+@pytest.mark.parametrize("name", ["../../etc/x", "a/b", "", "é", "a\\b", ".", "-rf", "map\n", "a\0", "C:", "a" * 101])
 def test_m21_a_shard_name_that_could_be_a_path_is_refused(manifest: Manifest, name: str) -> None:
     text = plan(manifest, {}).text().replace('"name": "map"', f'"name": {json.dumps(name)}')
     with pytest.raises(AtlasDamaged, match="letters, digits and hyphens"):
-        Plan.parse(text, source="plan.json")
+        Plan.parse(resealed(text), source="plan.json")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ('"name": "map"', '"name": "RESPONSES-0000"', "the same name"),
+        ('"name": "map"', '"name": 3', "wrong type"),
+        ('"start": 0', '"start": "0"', "wrong type"),
+        ('"start": 0', '"start": 0, "code": "x"', "not an atlas plan"),
+        ('"shards"', '"shard"', "not an atlas plan"),
+    ],
+)
+def test_s7_a_plan_that_makes_no_sense_is_damaged(manifest: Manifest, before: str, after: str, message: str) -> None:
+    text = plan(manifest, {}).text().replace(before, after, 1)
+    with pytest.raises(AtlasDamaged, match=message):
+        Plan.parse(resealed(text), source="plan.json")

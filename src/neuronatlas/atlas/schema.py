@@ -1,19 +1,25 @@
 """What an atlas says of itself: the manifest (``atlas.json``) and the plan (``plan.json``), as plain values.
 
 The manifest names everything that decides the content: network, stimuli, settings. Two builds with equal manifests give
-the same bytes, so a folder whose manifest differs is never added to.
+the same bytes, so a folder whose manifest differs is never added to. Both files begin with the sha256 of the rest of
+themselves; the plan says also of which manifest it is.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from neuronatlas.errors import AtlasDamaged, WrongInput
 
-VERSION = 1
+VERSION = 2
+_SEAL = '{\n "digest": "'
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -44,24 +50,28 @@ class Manifest:
 
     def text(self) -> str:
         """The manifest as JSON, the same for the same content."""
-        return _dump({"format": "neuronatlas", "version": VERSION} | asdict(self))
+        return _sealed({"format": "neuronatlas", "version": VERSION} | asdict(self))
+
+    @cached_property
+    def identity(self) -> str:
+        """The sha256 of everything but the software: two manifests that do not differ have the same."""
+        decisive = {key: value for key, value in asdict(self).items() if key != "software"}
+        return hashlib.sha256(json.dumps(decisive, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
     @classmethod
     def parse(cls, text: str, *, source: str) -> Manifest:
         """Read what `text` wrote; raises `WrongInput` for a newer version, `AtlasDamaged` for what is no manifest."""
-        try:
-            values = json.loads(text)
-            version = values.pop("version")
-            kind = values.pop("format")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            message = f"{source} is not an atlas manifest ({error})"
-            raise AtlasDamaged(message) from error
-        if kind != "neuronatlas" or not isinstance(version, int):
-            message = f"{source} is not an atlas manifest (format {kind!r})"
+        values = _unsealed(text, source=source, what="an atlas manifest")
+        version, kind = values.pop("version", None), values.pop("format", None)
+        if kind != "neuronatlas" or type(version) is not int or version < 1:
+            message = f"{source} is not an atlas manifest (format {kind!r}, version {version!r})"
             raise AtlasDamaged(message)
         if version > VERSION:
             message = f"{source} has format version {version}; this release reads up to {VERSION}: install a newer one"
             raise WrongInput(message)
+        if version > 1 and not sealed(text):
+            message = f"{source} does not begin with its digest: it is not as it was written"
+            raise AtlasDamaged(message)
         try:
             layers = tuple(LayerEntry(**entry | {"shape": tuple(entry["shape"])}) for entry in values.pop("layers"))
             return cls(layers=layers, **values)
@@ -98,9 +108,10 @@ class Shard:
 
 @dataclass(frozen=True)
 class Plan:
-    """Every shard, fixed before work starts and independent of who works."""
+    """Every shard, fixed before work starts and independent of who works; ``manifest`` is the identity of its manifest."""
 
     shards: tuple[Shard, ...]
+    manifest: str = ""
 
     def __iter__(self) -> Iterator[Shard]:
         """The shards in the order in which they are made."""
@@ -112,25 +123,34 @@ class Plan:
 
     def text(self) -> str:
         """The plan as JSON."""
-        return _dump(asdict(self))
+        return _sealed(asdict(self))
+
+    def same_work(self, other: Plan) -> bool:
+        """Do both hold the same stimuli and units in the same order, in shards of whatever size?"""
+        return _work(self) == _work(other)
 
     @classmethod
     def parse(cls, text: str, *, source: str) -> Plan:
         """Read what `text` wrote; raises `AtlasDamaged`. Names that are no plain file names are refused."""
+        values = _unsealed(text, source=source, what="an atlas plan")
         try:
-            shards = [Shard(**entry | {"units": tuple(entry["units"])}) for entry in json.loads(text)["shards"]]
-        except (ValueError, TypeError, KeyError) as error:
+            shards = tuple(_shard(entry) for entry in values.pop("shards"))
+            plan = cls(shards, **values)
+        except (TypeError, KeyError, AttributeError) as error:
             message = f"{source} is not an atlas plan ({error})"
             raise AtlasDamaged(message) from error
         for shard in shards:
-            if not shard.name.replace("-", "").isalnum() or not shard.name.isascii():
-                message = f"{source} names a shard {shard.name!r}: letters, digits and hyphens are allowed"
+            if not _NAME.fullmatch(shard.name):
+                message = f"{source} names a shard {shard.name!r}: letters, digits and hyphens are allowed, at most 100"
                 raise AtlasDamaged(message)
-        return cls(tuple(shards))
+        if len({shard.name.lower() for shard in shards}) < len(shards):  # some file systems know no capitals
+            message = f"{source} gives two shards the same name"
+            raise AtlasDamaged(message)
+        return plan
 
 
 def plan(
-    manifest: Manifest, rendered: dict[int, tuple[int, ...]], *, stimuli_a_shard: int = 64, units_a_shard: int = 16
+    manifest: Manifest, rendered: dict[int, tuple[int, ...]], *, stimuli_a_shard: int = 64, units_a_shard: int = 32
 ) -> Plan:
     """The work of an atlas: responses, then the map, then the renderings of ``rendered`` (layer number to units)."""
     count = len(manifest.stimuli["names"])
@@ -147,8 +167,60 @@ def plan(
     return Plan(tuple(shards))
 
 
-def _dump(values: dict[str, Any]) -> str:
-    return json.dumps(values, indent=1, sort_keys=True, ensure_ascii=True) + "\n"
+def sealed(text: str) -> bool:
+    """Does the text begin with a digest of its rest, as every file does since version 2?"""
+    return text.startswith(_SEAL)
+
+
+def _sealed(values: dict[str, Any]) -> str:
+    """The values as JSON, after the sha256 of all that follows it."""
+    rest = '",\n' + json.dumps(values, indent=1, sort_keys=True, ensure_ascii=True).removeprefix("{\n") + "\n"
+    return _SEAL + hashlib.sha256(rest.encode("ascii")).hexdigest() + rest
+
+
+def _unsealed(text: str, *, source: str, what: str) -> dict[str, Any]:
+    """The values of a text, whose digest, if it has one, must fit."""
+    end = len(_SEAL) + 64
+    if (
+        sealed(text)
+        and text[len(_SEAL) : end] != hashlib.sha256(text[end:].encode("utf-8", "surrogatepass")).hexdigest()
+    ):
+        message = f"{source} is not as it was written: its digest does not fit"
+        raise AtlasDamaged(message)
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        message = f"{source} is not {what} ({error})"
+        raise AtlasDamaged(message) from error
+    if not isinstance(values, dict) or ("digest" in values) != sealed(text):
+        message = f"{source} is not {what}"
+        raise AtlasDamaged(message)
+    values.pop("digest", None)
+    return values
+
+
+def _shard(entry: dict[str, Any]) -> Shard:
+    """A shard from a file; raises TypeError or KeyError."""
+    units = tuple(entry["units"])
+    words = [entry["name"], entry["kind"]]
+    numbers = [*units, *(entry.get(name, 0) for name in ("start", "stop", "layer"))]
+    if not all(type(word) is str for word in words) or not all(type(number) is int for number in numbers):
+        message = f"shard {entry['name']!r} has a value of a wrong type"
+        raise TypeError(message)
+    return Shard(**entry | {"units": units})
+
+
+def _work(plan: Plan) -> dict[tuple[str, int], tuple[list[int], list[list[int]]]]:
+    """For each kind and layer the units in order, and the ranges of stimuli, joined where one begins as another ends."""
+    found: dict[tuple[str, int], tuple[list[int], list[list[int]]]] = {}
+    for shard in plan:
+        units, ranges = found.setdefault((shard.kind, shard.layer), ([], []))
+        units.extend(shard.units)
+        if ranges and ranges[-1][1] == shard.start:
+            ranges[-1][1] = shard.stop
+        else:
+            ranges.append([shard.start, shard.stop])
+    return found
 
 
 def _flat(values: Any, prefix: str = "") -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""The atlas on disk: shards that are whole or absent, each with its sha256.
+"""The atlas on disk: shards that are whole or absent, each with its sha256, and any number of writers.
 
 A file is written under a temporary name, flushed to the disk and renamed; the digest of a shard, in the form that
 ``sha256sum -c`` reads, follows in a file of its own. So a killed build leaves nothing half done, and a shard counts only
-when its digest is there and fits. Nothing here runs what it reads.
+when its digest is there and fits. A shard that is whole is never replaced. Nothing here runs what it reads, and no link is
+followed.
 """
 
 from __future__ import annotations
@@ -11,7 +12,11 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,12 +26,19 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from neuronatlas.atlas.schema import LayerEntry, Manifest, Plan, Shard
-from neuronatlas.errors import AtlasDamaged, AtlasMismatch, UnknownName, WrongInput
+from neuronatlas.atlas import locks
+from neuronatlas.atlas.files import TEMPORARY, explained, finish, is_plain, read_text, unfinished, write_atomically
+from neuronatlas.atlas.founding import founded
+from neuronatlas.atlas.schema import LayerEntry, Manifest, Plan, Shard, sealed
+from neuronatlas.errors import AtlasDamaged, UnknownName, WrongInput
 from neuronatlas.table import Responses
 from neuronatlas.units import Unit
 
-_TEMPORARY = ".unfinished-"
+__all__ = ["Atlas", "pack", "write_atomically"]
+
+_MUTEX = threading.Lock()
+_COARSE = 2_000_000_000
+"""Nanoseconds in which a file may change and keep its times: those of some file systems are so coarse."""
 
 
 class Atlas:
@@ -36,109 +48,167 @@ class Atlas:
         self.folder = folder
         self.manifest = manifest
         self.plan = plan
+        self._writers = 0
+        self._process = os.getpid()
+        self._held = contextlib.ExitStack()
+        self._seen: dict[str, tuple[int, ...]] = {}
 
     @classmethod
     def open(cls, folder: str | Path) -> Atlas:
         """The atlas in ``folder``; raises `WrongInput` where there is none, `AtlasDamaged` where it is broken."""
         path = Path(folder)
         manifest, plan = path / "atlas.json", path / "plan.json"
-        if not manifest.is_file():
+        if not os.path.lexists(manifest):
             message = f"no atlas in {str(folder)!r}: it has no atlas.json; make one with: neuronatlas build"
             raise WrongInput(message)
-        if not plan.is_file():
+        if not os.path.lexists(plan):
             message = f"the atlas in {str(folder)!r} has no plan.json: run the build that made it again"
             raise AtlasDamaged(message)
-        return cls(
-            path,
-            Manifest.parse(_text(manifest), source=str(manifest)),
-            Plan.parse(_text(plan), source=str(plan)),
-        )
+        if (path / "shards").is_symlink():
+            message = f"{path / 'shards'} is a link, which is not followed: put the folder itself there"
+            raise AtlasDamaged(message)
+        again = "run the build that made this atlas again, which writes it anew, or put back a copy"
+        try:
+            text = read_text(manifest)
+            atlas = cls(
+                path,
+                Manifest.parse(text, source=str(manifest)),
+                Plan.parse(read_text(plan), source=str(plan)),
+            )
+        except AtlasDamaged as error:
+            message = f"{error}; {again}"
+            raise AtlasDamaged(message) from error
+        if atlas.plan.manifest != atlas.manifest.identity and (atlas.plan.manifest or sealed(text)):
+            message = f"{plan} is the plan of another atlas; {again}"
+            raise AtlasDamaged(message)
+        return atlas
 
     @classmethod
     def create(cls, folder: str | Path, manifest: Manifest, plan: Plan) -> Atlas:
-        """The atlas in ``folder``, new or as far as an earlier build came.
+        """The atlas in ``folder``, new or as far as an earlier build came, with the plan that it began with.
 
-        Raises `AtlasMismatch` when the folder holds the atlas of something else, or files that are no atlas.
+        Raises `AtlasMismatch` when the folder holds the atlas of something else, or files that are no atlas,
+        `AtlasDamaged` when its manifest is damaged and nothing shows that it was this one, and `CannotWrite`.
         """
         path = Path(folder)
-        if (path / "atlas.json").is_file():
-            old = Manifest.parse(_text(path / "atlas.json"), source=str(path / "atlas.json"))
-            differences = old.difference(manifest)
-            if differences:
-                shown = "; ".join(differences[:6]) + ("; ..." if len(differences) > 6 else "")
-                message = f"{str(folder)!r} holds another atlas ({shown}): choose another folder"
-                raise AtlasMismatch(message)
-            manifest = old
-        elif path.exists() and (not path.is_dir() or any(not _ours(child) for child in path.iterdir())):
-            message = f"{str(folder)!r} holds files that are no atlas: choose a new or an empty folder"
-            raise AtlasMismatch(message)
+        founded(path, manifest, plan)  # refuses before anything is written
+        with explained(path / "shards", 0):
+            (path / "shards").mkdir(parents=True, exist_ok=True)
         atlas = cls(path, manifest, plan)
-        (path / "shards").mkdir(parents=True, exist_ok=True)
-        for place, text in ((path / "plan.json", plan.text()), (path / "atlas.json", manifest.text())):
-            if not place.is_file() or _text(place) != text:
-                write_atomically(place, text.encode())
+        with atlas.writing(), atlas.turn("atlas", waiting=True):
+            atlas.manifest, atlas.plan, others = founded(path, manifest, plan)
+            for shard in others:
+                with explained(path / "shards" / shard.name, 0):
+                    atlas._files(shard)[1].unlink(missing_ok=True)
+            for place, text in ((path / "plan.json", atlas.plan.text()), (path / "atlas.json", atlas.manifest.text())):
+                if not is_plain(place) or place.read_bytes() != text.encode():
+                    write_atomically(place, text.encode())
         return atlas
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Hold the atlas for writing, and sweep what a killed build left; raises `WrongInput` when another holds it."""
-        with (self.folder / ".lock").open("a") as handle:
-            try:
-                import fcntl
+        """Be one of those who write, however many; one who is alone sweeps what killed builds left.
 
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except ImportError:  # no such locks on Windows: one writer is the user's care there
-                pass
-            except OSError as error:
-                message = f"another process is building {str(self.folder)!r}: wait for it, or stop it"
-                raise WrongInput(message) from error
-            for place in (self.folder, self.folder / "shards"):
-                for orphan in place.glob(f"{_TEMPORARY}*"):
-                    orphan.unlink()
+        Raises `CannotWrite` where the folder cannot be written.
+        """
+        with _MUTEX:
+            if self._process != os.getpid():  # a child of fork, where the lock of its parent is not
+                self._writers, self._process, self._held = 0, os.getpid(), contextlib.ExitStack()
+            if self._writers == 0:
+                lock = self.folder / ".lock"
+                with explained(lock, 0):
+                    self._held.enter_context(locks.shared(lock, self._sweep))
+            self._writers += 1
+        try:
             yield
+        finally:
+            with _MUTEX:
+                self._writers -= 1
+                if self._writers == 0:
+                    self._held.close()
 
-    def missing(self) -> list[Shard]:
-        """The shards that are absent or damaged, in the plan's order."""
-        return [shard for shard in self.plan if not self.has(shard)]
+    @contextlib.contextmanager
+    def turn(self, name: str, *, waiting: bool = False) -> Iterator[bool]:
+        """True for one process at a time, for a duty of that name; False for others, or their turn with ``waiting``.
+
+        A turn ends with its process. Where the file system has no locks, all get True.
+        """
+        if not re.fullmatch("[a-z]+", name):
+            message = f"name {name!r} must be of small letters"
+            raise WrongInput(message)
+        lock = self.folder / f".lock-{name}"
+        with contextlib.ExitStack() as stack:
+            with explained(lock, 0):
+                mine = stack.enter_context(locks.alone(lock, waiting=waiting))
+            yield mine
+
+    def missing(self, progress: Callable[[int, int], None] | None = None) -> list[Shard]:
+        """The shards that are absent or damaged, in the plan's order; ``progress`` is called with (done, total).
+
+        Each shard is read and hashed, but not again by this object while its files stay as they are.
+        """
+        found = []
+        pool = ThreadPoolExecutor(min(8, 2 * (os.cpu_count() or 1)))
+        try:
+            for done, (shard, whole) in enumerate(zip(self.plan, pool.map(self._known, self.plan), strict=True), 1):
+                if not whole:
+                    found.append(shard)
+                if progress is not None:
+                    progress(done, len(self.plan.shards))
+        finally:
+            pool.shutdown(cancel_futures=True)
+        return found
 
     def has(self, shard: Shard) -> bool:
         """Is the shard there, and as it was written?"""
         return self.state(shard) == "whole"
 
     def state(self, shard: Shard) -> str:
-        """One of "whole", "absent" and "damaged"."""
-        path, note = self._files(shard)
-        if not path.is_file() or not note.is_file():
-            return "absent"
-        return "whole" if _text(note).split(" ")[0] == _sha256(path) else "damaged"
+        """One of "whole", "absent" and "damaged", from its bytes."""
+        found = self._state(shard)
+        if found == "damaged":
+            locks.settled(self.folder / ".lock-put")  # somebody may be between its two files
+            found = self._state(shard)
+        return found
 
     def put(self, shard: Shard, tensors: Mapping[str, np.ndarray], *, about: Mapping[str, Any] | None = None) -> None:
-        """Write a shard; ``about`` is what is no tensor, as JSON values."""
+        """Write a shard that is not whole; ``about`` is what is no tensor, as JSON values. Raises `CannotWrite`."""
+        self.put_bytes(shard, pack(tensors, about))
+
+    def put_bytes(self, shard: Shard, content: bytes) -> None:
+        """Write what `pack` made; a shard that is whole stays as it is. Raises `CannotWrite`."""
         path, note = self._files(shard)
-        plain = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
-        content = save_tensors(plain, metadata={"about": json.dumps(about or {}, sort_keys=True)})
-        note.unlink(missing_ok=True)
-        write_atomically(path, content)
-        write_atomically(note, f"{hashlib.sha256(content).hexdigest()}  {path.name}\n".encode())
+        if self.has(shard):
+            return
+        line = _note(path, hashlib.sha256(content).hexdigest())
+        with (
+            self.writing(),
+            unfinished(path, content) as fresh,
+            unfinished(note, line) as fresh_note,
+            self.turn("put", waiting=True),  # of two who come together the second finds it whole
+        ):
+            if self._state(shard) != "whole":
+                finish(fresh, path, len(content))
+                finish(fresh_note, note, len(line))
 
     def get(self, shard: Shard) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """The tensors of a shard and what it says beside them; raises `AtlasDamaged`."""
         path, note = self._files(shard)
-        if not path.is_file() or not note.is_file():
+        if not is_plain(path) or not is_plain(note):
             message = f"{path} is not there yet: run the build again, it goes on where it stopped"
             raise AtlasDamaged(message)
-        content = path.read_bytes()
-        if hashlib.sha256(content).hexdigest() != _text(note).split(" ")[0]:
+        content = self._content(shard)
+        if content is None:
+            locks.settled(self.folder / ".lock-put")
+            content = self._content(shard)
+        if content is None:
             message = f"{path} is not as it was written: run the build again, it makes this shard anew"
             raise AtlasDamaged(message)
         try:
-            tensors = load_tensors(content)
-            length = int.from_bytes(content[:8], "little")
-            about = json.loads(json.loads(content[8 : 8 + length]).get("__metadata__", {}).get("about", "{}"))
-        except (SafetensorError, ValueError) as error:
+            return _unpack(content)
+        except (SafetensorError, ValueError, TypeError, KeyError, RecursionError) as error:
             message = f"{path} cannot be read ({error}): run the build again, it makes this shard anew"
             raise AtlasDamaged(message) from error
-        return tensors, about
 
     @cached_property
     def units(self) -> tuple[Unit, ...]:
@@ -162,38 +232,66 @@ class Atlas:
         place = self.folder / "shards"
         return place / f"{shard.name}.safetensors", place / f"{shard.name}.sha256"
 
+    def _state(self, shard: Shard) -> str:
+        path, note = self._files(shard)
+        if not os.path.lexists(path) or not os.path.lexists(note):
+            return "absent"
+        if not is_plain(path) or not is_plain(note):
+            return "damaged"
+        return "whole" if note.read_bytes() == _note(path, _sha256(path)) else "damaged"
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """The file is either as before or whole, whenever the process or the machine dies."""
-    temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}-{path.name}")
-    with temporary.open("wb") as handle:
-        handle.write(content)
-        handle.flush()
-        os.fsync(handle.fileno())
+    def _content(self, shard: Shard) -> bytes | None:
+        """The bytes of a shard, or None where its digest does not fit."""
+        path, note = self._files(shard)
+        content = path.read_bytes()
+        return content if note.read_bytes() == _note(path, hashlib.sha256(content).hexdigest()) else None
+
+    def _known(self, shard: Shard) -> bool:
+        """Like `has`, from memory where both files are what they were."""
+        before = _marks(*self._files(shard))
+        if before is not None and self._seen.get(shard.name) == before:
+            return True
+        whole = self.has(shard)
+        if whole and before is not None and time.time_ns() - max(before[-4:]) > _COARSE:
+            self._seen[shard.name] = before
+        return whole
+
+    def _sweep(self, age: float) -> None:
+        """Remove what is unfinished and was not touched for so many seconds."""
+        for place in (self.folder, self.folder / "shards"):
+            for orphan in place.glob(f"{TEMPORARY}*"):
+                with contextlib.suppress(OSError):
+                    if time.time() - orphan.lstat().st_mtime >= age:
+                        orphan.unlink()
+
+
+def pack(tensors: Mapping[str, np.ndarray], about: Mapping[str, Any] | None = None) -> bytes:
+    """The bytes of a shard, the same for the same content; ``about`` is what is no tensor, as JSON values."""
+    plain = {name: np.ascontiguousarray(value) for name, value in sorted(tensors.items())}
+    return save_tensors(plain, metadata={"about": json.dumps(about or {}, sort_keys=True)})
+
+
+def _unpack(content: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """What `pack` was given; raises one of half a dozen errors for what it did not make."""
+    tensors = load_tensors(content)
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    return tensors, dict(json.loads(header.get("__metadata__", {}).get("about", "{}")))
+
+
+def _note(path: Path, digest: str) -> bytes:
+    """The whole content of the file beside a shard."""
+    return f"{digest}  {path.name}\n".encode()
+
+
+def _marks(*paths: Path) -> tuple[int, ...] | None:
+    """What changes when one of two files does, its times last; None where one is not there."""
     try:
-        temporary.replace(path)
+        found = [path.lstat() for path in paths]
     except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-def _ours(path: Path) -> bool:
-    """What a build leaves when it is killed before the manifest is written."""
-    return path.name in ("shards", "plan.json", ".lock") or path.name.startswith(_TEMPORARY)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        message = f"{path} is not UTF-8 text: it is not as it was written"
-        raise AtlasDamaged(message) from error
+        return None
+    identities = [mark for one in found for mark in (one.st_ino, one.st_size)]
+    return (*identities, *(mark for one in found for mark in (one.st_mtime_ns, one.st_ctime_ns)))
 
 
 def _sha256(path: Path) -> str:
