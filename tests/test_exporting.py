@@ -306,7 +306,7 @@ def test_a_file_that_cannot_be_put_in_place_leaves_nothing_behind(tmp_path: Path
     atlas = synthetic(tmp_path / "a.atlas", ["a"])
     folder = tmp_path / "out" / "layer_channel_visualizations" / "layer_1"
     (folder / "layer_a_channel_0.png").mkdir(parents=True)
-    with pytest.raises(CannotWrite, match="layer_a_channel_0.png .*directory.* choose another"):
+    with pytest.raises(CannotWrite, match=r"layer_a_channel_0\.png .*directory.* choose another"):
         exporting.export_png(atlas, tmp_path / "out")
     assert [path.name for path in folder.iterdir()] == ["layer_a_channel_0.png"]
 
