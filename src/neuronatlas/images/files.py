@@ -12,6 +12,7 @@ import os
 import threading
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,13 +94,28 @@ def decode_picture(
     if not data:
         raise UnreadablePicture(name, "the file is empty")
     notes: list[str] = []
+    with _refusing(name), _open(data, notes) as image:
+        return _picture(image, notes, background, value_range)
+
+
+def convert_picture(
+    image: Image.Image,
+    name: str,
+    *,
+    background: tuple[int, int, int] = GREY,
+    value_range: tuple[float, float] | None = None,
+) -> Picture:
+    """Turn a picture that Pillow has opened into pixels by the same rules as `decode_picture`; it stays open."""
+    with _refusing(name):
+        _check_size(image)
+        return _picture(image, [], background, value_range)
+
+
+@contextmanager
+def _refusing(name: str) -> Iterator[None]:
+    """Whatever goes wrong is an `UnreadablePicture` of this name."""
     try:
-        with _open(data, notes) as image:
-            image.load()
-            value_range = value_range or _own_range(image)
-            pixels = _pixels(ImageOps.exif_transpose(image), notes, background, value_range)
-            if getattr(image, "is_animated", False):
-                notes.append("the first of several frames")
+        yield
     except MemoryError:
         raise
     except _Refused as refusal:
@@ -108,6 +124,17 @@ def decode_picture(
         raise UnreadablePicture(name, "it is not a picture in a format that is read here") from None
     except Exception as error:  # a damaged file makes Pillow raise nearly anything
         raise UnreadablePicture(name, f"it is truncated or damaged ({error})") from error
+
+
+def _picture(
+    image: Image.Image, notes: list[str], background: tuple[int, int, int], value_range: tuple[float, float] | None
+) -> Picture:
+    """An open picture, read."""
+    image.load()
+    value_range = value_range or _own_range(image)
+    pixels = _pixels(ImageOps.exif_transpose(image), notes, background, value_range)
+    if getattr(image, "is_animated", False):
+        notes.append("the first of several frames")
     return Picture(pixels, tuple(dict.fromkeys(notes)))
 
 
@@ -175,12 +202,19 @@ def _open(data: bytes, notes: list[str]) -> Image.Image:
             message = f"it is too large: {error}"
             raise _Refused(message) from error
     notes.extend(str(each.message) for each in caught if each.category is not Image.DecompressionBombWarning)
+    try:
+        _check_size(image)
+    except _Refused:
+        image.close()
+        raise
+    return image
+
+
+def _check_size(image: Image.Image) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
-        image.close()
         message = f"it is too large: {width} x {height} pixels, and at most {MAX_PIXELS} are read; make it smaller"
         raise _Refused(message)
-    return image
 
 
 def _pixels(
