@@ -12,22 +12,25 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int64, UInt8
 
-from neuronatlas.errors import WrongInput
+from neuronatlas.errors import NeuronAtlasError, WrongInput
+from neuronatlas.images.files import UnreadablePicture
 
 
 @dataclass(frozen=True)
 class Stimulus:
     """One picture: its name (unique in a set), its class label, its identity, and how to draw it.
 
-    ``draw(size)`` gives uint8 RGB of shape (size, size, 3), sRGB.
+    ``draw(size)`` gives uint8 RGB of shape (size, size, 3), sRGB; it may be called from several threads at once, unless the
+    stimulus is drawn ``alone``.
     """
 
     name: str
     label: str
     identity: str
     draw: Callable[[int], UInt8[np.ndarray, "size size 3"]] = field(repr=False, compare=False)
+    alone: bool = field(default=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,12 @@ class StimulusSet:
         return StimulusSet(self.items + other.items, self.skipped + other.skipped)
 
     @property
+    def codes(self) -> Int64[np.ndarray, "{len(self)}"]:
+        """A number for each stimulus, the same for those of the same identity: the place of the first of them."""
+        first: dict[str, int] = {}
+        return np.array([first.setdefault(item.identity, place) for place, item in enumerate(self.items)], np.int64)
+
+    @property
     def digest(self) -> str:
         """The sha256 of every name, label and identity in order: equal digests mean equal stimuli."""
         total = hashlib.sha256()
@@ -68,3 +77,19 @@ class StimulusSet:
                 encoded = part.encode("utf-8", "surrogateescape")
                 total.update(len(encoded).to_bytes(8, "little") + encoded)
         return total.hexdigest()
+
+
+def draw_checked(item: Stimulus, size: int) -> UInt8[np.ndarray, "{size} {size} 3"]:
+    """What the stimulus draws; whatever goes wrong is an error of this package that names it."""
+    try:
+        picture = item.draw(size)
+    except (NeuronAtlasError, MemoryError):
+        raise
+    except Exception as error:  # a data set or a drawing function of somebody else can raise anything
+        raise UnreadablePicture(item.name, f"{type(error).__name__}: {error}") from error
+    if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8 or picture.shape != (size, size, 3):
+        given = (
+            f"{picture.dtype} of shape {picture.shape}" if isinstance(picture, np.ndarray) else type(picture).__name__
+        )
+        raise UnreadablePicture(item.name, f"draw({size}) gave {given}, not uint8 of shape ({size}, {size}, 3)")
+    return picture
