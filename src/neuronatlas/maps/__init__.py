@@ -2,7 +2,9 @@
 
 from neuronatlas.maps.correlation import CORRELATIONS, Neighbours, Standardised, nearest_neighbours, standardise
 from neuronatlas.maps.duplicates import Copies, find_copies
+from neuronatlas.maps.extremes import Extremes, first_alike
 from neuronatlas.maps.layouts import LAYOUTS
+from neuronatlas.maps.moments import Moments
 from neuronatlas.maps.quality import (
     Topography,
     continuity,
@@ -14,6 +16,7 @@ from neuronatlas.maps.quality import (
 )
 from neuronatlas.maps.response_map import ResponseMap
 from neuronatlas.maps.situations import Situations
+from neuronatlas.maps.sketch import Sketch
 from neuronatlas.maps.stability import Stability, disparity, overlap, stability
 from neuronatlas.table import Responses
 
@@ -40,4 +43,8 @@ __all__ = [
     "overlap",
     "stability",
     "Situations",
+    "Moments",
+    "Extremes",
+    "first_alike",
+    "Sketch",
 ]

@@ -70,14 +70,14 @@ def standardise(values: Float[np.ndarray, "stimuli units"], method: str) -> Stan
     if method not in CORRELATIONS:
         raise UnknownName("correlation", method, CORRELATIONS)
     stimuli, units = values.shape
-    rows = np.empty((units, stimuli), dtype=np.float64 if units <= EXACT_UNITS else np.float32)
+    rows = np.empty((units, stimuli), dtype=kind_of(units))
     constant = np.empty(units, dtype=np.bool_)
     missing = np.empty(units, dtype=np.int64)
     block = max(1, _BLOCK_CELLS // max(stimuli, 1))
     for start in range(0, units, block):
         some = slice(start, start + block)
         block_rows, constant[some], missing[some] = _standardised(values[:, some], method)
-        rows[some] = block_rows if units <= EXACT_UNITS else np.rint(block_rows * _STEPS) / _STEPS
+        rows[some] = in_steps(block_rows) if rows.dtype == np.float32 else block_rows
     return Standardised(rows, constant, missing)
 
 
@@ -90,8 +90,7 @@ def _standardised(
     count = finite.sum(axis=1)
     low = np.min(table, axis=1, where=finite, initial=np.inf)
     high = np.max(table, axis=1, where=finite, initial=-np.inf)
-    peak = np.maximum(np.abs(low), np.abs(high))
-    constant = (count < 2) | (high - low <= _ROUNDINGS * np.finfo(np.float32).eps * peak)
+    constant = is_constant(count, low, high)
     table[~finite] = 0.0
     table[constant] = 0.0
     if method == "spearman":
@@ -104,6 +103,24 @@ def _standardised(
     table /= np.where(constant, 1.0, length)[:, None]
     table[constant] = 0.0
     return table, constant, (table.shape[1] - count).astype(np.int64)
+
+
+def kind_of(units: int) -> type[np.float64] | type[np.float32]:
+    """What the rows of so many standardised units are kept as."""
+    return np.float64 if units <= EXACT_UNITS else np.float32
+
+
+def in_steps(rows: Float64[np.ndarray, "units stimuli"]) -> Float64[np.ndarray, "units stimuli"]:
+    """The rows in whole steps of 2**-24, which float32 holds."""
+    return np.rint(rows * _STEPS) / _STEPS
+
+
+def is_constant(
+    count: Int64[np.ndarray, " units"], low: Float64[np.ndarray, " units"], high: Float64[np.ndarray, " units"]
+) -> Bool[np.ndarray, " units"]:
+    """Which units have fewer than two finite values, or a least and a greatest that differ by no more than rounding."""
+    peak = np.maximum(np.abs(low), np.abs(high))
+    return (count < 2) | (high - low <= _ROUNDINGS * np.finfo(np.float32).eps * peak)
 
 
 def _ranks(

@@ -25,6 +25,7 @@ from neuronatlas.maps.layouts import (
 from neuronatlas.maps.notes import remarks
 from neuronatlas.maps.scale import SCALES, usual_level, usual_range
 from neuronatlas.maps.settings import MapSettings
+from neuronatlas.maps.sketched import Sketched
 from neuronatlas.table import Responses
 from neuronatlas.units import Unit
 
@@ -38,6 +39,7 @@ class Fitted:
     ``leader``: the unit of its copies that was laid out for it, the first by name; itself where there are no copies.
     ``varies``: the units that have a place. ``low`` and ``high``: the responses drawn as 0 and 1; on the scale of
     deviations, a standard deviation below and above the mean. ``grid``: the cells, where places are those of a grid.
+    ``sketched``: what the map is of, where that is not all in ``responses``.
     """
 
     settings: MapSettings
@@ -51,6 +53,7 @@ class Fitted:
     high: Float64[np.ndarray, " units"]
     notes: tuple[str, ...]
     grid: Grid | None = None
+    sketched: Sketched | None = None
 
     @property
     def placed(self) -> Bool[np.ndarray, " units"]:
@@ -58,13 +61,22 @@ class Fitted:
         return self.varies & (self.leader == np.arange(len(self.leader)))
 
 
-def fit_units(settings: MapSettings, responses: Responses, start: Float64[np.ndarray, "units 2"] | None) -> Fitted:
-    """Lay the units out; from ``start``, the places of an earlier map or NaN, where that is given."""
+def fit_units(
+    settings: MapSettings,
+    responses: Responses,
+    start: Float64[np.ndarray, "units 2"] | None,
+    sketched: Sketched | None = None,
+) -> Fitted:
+    """Lay the units out; from ``start``, the places of an earlier map or NaN, where that is given.
+
+    With ``sketched`` by their sketch; ``responses`` are then those of the same units to any stimuli, or to none.
+    """
     _refuse_twice(responses.units)
-    found = standardise(responses.values, settings.correlation)
+    copies = find_copies(responses.values if sketched is None else sketched.table()) if settings.merge else None
+    found = standardise(responses.values, settings.correlation) if sketched is None else sketched.standardised()
     rows, varies, missing = found.rows, ~found.constant, found.missing
     del found  # the rows may be gigabytes: they are copied no more often than need be, and not kept
-    leader = _leaders(settings, responses, varies)
+    leader = _leaders(copies, responses.units, varies)
     placed = np.flatnonzero(varies & (leader == np.arange(len(leader))))
     rows = rows if len(placed) == len(rows) else rows[placed]
     order = canonical_order(rows, _names(responses.units, placed))
@@ -81,8 +93,10 @@ def fit_units(settings: MapSettings, responses: Responses, start: Float64[np.nda
         places = _lay_out(settings, responses, order, rows=rows, near=near, start=before)
         positions[order] = np.clip(places, -1.0, 1.0)
     positions[varies] = positions[leader[varies]]
-    low, high = ends(responses, settings.scale)
+    low, high = ends(responses, settings.scale) if sketched is None else sketched.ends(settings.scale)
     told = remarks(settings, responses.units, missing, varies=varies, leader=leader, near=near)
+    if sketched is not None:
+        told += sketched.notes
     return Fitted(
         settings=settings,
         responses=responses,
@@ -94,6 +108,7 @@ def fit_units(settings: MapSettings, responses: Responses, start: Float64[np.nda
         low=low,
         high=high,
         notes=told,
+        sketched=sketched,
     )
 
 
@@ -104,7 +119,8 @@ def add_units(settings: MapSettings, old: Fitted, responses: Responses) -> Fitte
     found = standardise(joint.values, settings.correlation)
     rows, varies = found.rows, ~found.constant
     count = len(old.leader)
-    leader = _leaders(settings, joint, varies, first=np.flatnonzero(old.placed))
+    copies = find_copies(joint.values) if settings.merge else None
+    leader = _leaders(copies, joint.units, varies, first=np.flatnonzero(old.placed))
     leader[:count] = old.leader
     leads = varies & (leader == np.arange(len(leader)))
     known = np.flatnonzero(old.placed)
@@ -158,21 +174,18 @@ def _how_many(units: int, settings: MapSettings) -> int:
 
 
 def _leaders(
-    settings: MapSettings,
-    responses: Responses,
+    copies: Copies | None,
+    units: Sequence[Unit],
     varies: Bool[np.ndarray, " units"],
     first: Int64[np.ndarray, " first"] | None = None,
 ) -> Int64[np.ndarray, " units"]:
     """The unit that is laid out for each: of a group of copies one of ``first``, else the first by name."""
-    leader = np.arange(len(responses.units))
-    if not settings.merge:
-        return leader
+    leader = np.arange(len(units))
     there = set() if first is None else set(first.tolist())
-    copies: Copies = find_copies(responses.values)
-    for group in copies.groups:
+    for group in () if copies is None else copies.groups:
         some = [unit for unit in group if varies[unit]]
         if some:
-            leader[some] = min(some, key=lambda unit: (unit not in there, str(responses.units[unit])))
+            leader[some] = min(some, key=lambda unit: (unit not in there, str(units[unit])))
     return leader
 
 

@@ -38,7 +38,10 @@ def quality(settings: MapSettings, fitted: Fitted) -> dict[str, float]:
     units = units[
         canonical_order(np.zeros((len(units), 0)), names)
     ]  # so that the same units are looked at in any order
-    rows = standardise(fitted.responses.values[:, units], settings.correlation).rows
+    if fitted.sketched is None:
+        rows = standardise(fitted.responses.values[:, units], settings.correlation).rows
+    else:
+        rows = fitted.sketched.standardised(units).rows
     back = np.zeros(len(fitted.placed) + 1, dtype=np.int32)
     back[units], back[-1] = np.arange(len(units)), -1
     known = fitted.neighbours
@@ -59,7 +62,7 @@ def quality(settings: MapSettings, fitted: Fitted) -> dict[str, float]:
 def reliability(settings: MapSettings, fitted: Fitted) -> dict[str, float]:
     """The scores that `ResponseMap.reliability` lists; without those that so few units or stimuli do not allow."""
     responses = fitted.responses
-    if len(responses.stimuli) < 4 or int(fitted.placed.sum()) < FEWEST_UNITS:
+    if fitted.sketched is not None or len(responses.stimuli) < 4 or int(fitted.placed.sum()) < FEWEST_UNITS:
         return {}
     made: dict[tuple[tuple[str, ...], int], Fitted] = {}
 
@@ -98,7 +101,7 @@ def _in_order(fitted: Fitted) -> Int64[np.ndarray, " placed"]:
 def _shown(fitted: Fitted, responses: Responses) -> Float64[np.ndarray, "stimuli units"]:
     """Some of the stimuli, evenly spread, from 0 to 1 a unit: 200, fewer of very many units."""
     count = int(np.clip(_SHOWN_CELLS // max(len(responses.units), 1), 8, _STIMULI))
-    chosen = np.unique(np.linspace(0, len(responses.stimuli) - 1, count).astype(int))
+    chosen = np.unique(np.linspace(0, len(responses.stimuli) - 1, min(count, len(responses.stimuli))).astype(int))
     return onto_range(responses.values[chosen].astype(np.float64), fitted.low, fitted.high)
 
 

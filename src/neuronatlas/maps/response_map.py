@@ -6,6 +6,7 @@ differs are told in the docstrings.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -19,9 +20,12 @@ from neuronatlas.maps.correlation import Neighbours
 from neuronatlas.maps.drawing.grid import Grid, equal_area_grid
 from neuronatlas.maps.fitting import Fitted, add_units, ends, fit_units
 from neuronatlas.maps.layouts import canonical_order, procrustes
+from neuronatlas.maps.moments import Moments
 from neuronatlas.maps.pictures import Pictures
 from neuronatlas.maps.settings import plain, same_settings
 from neuronatlas.maps.situations import Situations, by_label, situations
+from neuronatlas.maps.sketch import Sketch
+from neuronatlas.maps.sketched import Sketched
 from neuronatlas.table import Responses
 from neuronatlas.units import Unit
 
@@ -38,7 +42,8 @@ class ResponseMap(Pictures):
         if self._fit is None or same_settings(self, self._fit.settings):
             return
         if same_settings(self, replace(self._fit.settings, scale=self.scale)):  # the places are the same
-            low, high = ends(self._fit.responses, self.scale)
+            sketched = self._fit.sketched
+            low, high = ends(self._fit.responses, self.scale) if sketched is None else sketched.ends(self.scale)
             found = replace(self._fit, settings=plain(self), low=low, high=high)
             object.__setattr__(self, "_fit", found)
         else:
@@ -63,6 +68,40 @@ class ResponseMap(Pictures):
         start = None if like is None else like.places_of(responses.units)
         return replace(self, _fit=fit_units(plain(self), responses, start))
 
+    def fit_sketch(
+        self,
+        sketch: Sketch,
+        moments: Moments,
+        units: Sequence[Unit],
+        *,
+        shown: Responses | None = None,
+        like: ResponseMap | None = None,
+    ) -> ResponseMap:
+        """A new map with these settings, of units whose responses were too many to keep.
+
+        ``sketch`` and ``moments`` are of the same stimuli, ``units`` in their order. ``shown`` are the responses of the same
+        units to a few stimuli, of these or others, which can then be drawn by name and which Moran's I is taken of.
+        Neither has part in the places, nor in `low` and `high`. A sketch keeps Pearson's correlations, and not the usual
+        ranges: raises `WrongInput` but for "pearson" on the scale "minmax" or "deviation". Nothing can be added to such a
+        map, and its `reliability` is empty.
+        """
+        units = tuple(units)
+        if self.correlation != "pearson":
+            message = (
+                f"correlation {self.correlation!r} cannot be had of a sketch, for ranks do not add up: use 'pearson'"
+            )
+            raise WrongInput(message)
+        if len(units) != len(moments.count) or (shown is not None and shown.units != units):
+            message = (
+                f"units ({len(units)}) must be the {len(moments.count)} of moments, and those of shown in their order"
+            )
+            raise WrongInput(message)
+        responses = Responses(np.zeros((0, len(units)), np.float32), units, (), ()) if shown is None else shown
+        sketched = Sketched(sketch, moments)
+        sketched.ends(self.scale)  # refuses a scale before anything is computed
+        start = None if like is None else like.places_of(units)
+        return replace(self, _fit=fit_units(plain(self), responses, start, sketched))
+
     def add(self, responses: Responses) -> ResponseMap:
         """A new map with the units of ``responses`` as well, each among the units that it correlates with most.
 
@@ -70,6 +109,9 @@ class ResponseMap(Pictures):
         in order. Raises `WrongInput` where they are not, or a unit is on the map already.
         """
         fitted = self._fitted
+        if fitted.sketched is not None:
+            message = f"a map of a sketch of {len(self.units)} units cannot be added to: sketch all units together"
+            raise WrongInput(message)
         if responses.stimuli != self.responses.stimuli:
             message = (
                 f"responses are of other stimuli than the {len(self.responses.stimuli)} of the map: record the same"
@@ -120,7 +162,7 @@ class ResponseMap(Pictures):
 
     @property
     def responses(self) -> Responses:
-        """The responses that the map was fitted to."""
+        """The responses that the map was fitted to; after `fit_sketch` those that it was given to show."""
         return self._fitted.responses
 
     @property
