@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import hashlib
 import os
+import resource
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -33,17 +36,27 @@ class Toy:
 
 @dataclass(frozen=True)
 class Opening:
-    """Opens a `ToyWorker`, or fails as ``how`` says. What begins leaves a file in ``folder``, so that it can be counted."""
+    """Opens a `ToyWorker`, or fails as ``how`` says ("..., later": all but the first time).
+
+    What begins leaves a file in ``folder``, so that it can be counted.
+    """
 
     folder: Path
     how: str = "well"
 
     def __call__(self) -> ToyWorker:
         mark(self.folder, "opened")
-        how, once, _ = self.how.partition(", once")
-        if not once or begun(self.folder, "opened") == 1:
+        how, _, when = self.how.partition(", ")
+        if not when or (when == "once") == self._is_first():
             misfortune(how)
         return ToyWorker(self.folder)
+
+    def _is_first(self) -> bool:
+        try:
+            (self.folder / "first").touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
 
 
 class ToyWorker:
@@ -134,7 +147,7 @@ def _leave() -> None:
 
 
 def _abort() -> None:
-    os.write(2, b"terminate called after throwing an instance of 'std::bad_alloc'\n")
+    os.write(2, b"\nstd::bad_alloc\n\n")
     os.abort()
 
 
@@ -145,6 +158,13 @@ def _print() -> None:
     assert not sys.stdin.read()
 
 
+def _memory() -> None:
+    """Ask for more than the kernel lets this process have."""
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + 50_000_000, resource.RLIM_INFINITY))
+    np.ones(100_000_000)
+
+
 def _sleep() -> None:
     time.sleep(300)
 
@@ -152,6 +172,35 @@ def _sleep() -> None:
 def _hold() -> None:
     """Sleep without letting any other thread of Python run."""
     ctypes.PyDLL(None).sleep(300)
+
+
+def _brood() -> None:
+    """Start processes that hold on to all they can, and die."""
+    folder = Path(os.environ["TOYS"])
+    child = os.fork()
+    if not child:
+        mark(folder, "brood")
+        time.sleep(300)
+        os._exit(0)
+    subprocess.Popen(["sleep", "300"])
+    while child not in where(folder, "brood"):
+        time.sleep(0.01)
+    misfortune(os.environ["THEN"])
+
+
+def _bye() -> None:
+    atexit.register(mark, Path(os.environ["TOYS"]), "bye")
+
+
+def _stay() -> None:
+    threading.Thread(target=_sleep).start()
+
+
+def _threads() -> None:
+    import torch
+
+    said = [os.environ[f"{library}_NUM_THREADS"] for library in ("OMP", "MKL", "OPENBLAS")]
+    raise WrongInput(" ".join([str(torch.get_num_threads()), *said]))
 
 
 MISFORTUNES: dict[str, Callable[[], object]] = {
@@ -166,6 +215,11 @@ MISFORTUNES: dict[str, Callable[[], object]] = {
     "leave": _leave,
     "abort": _abort,
     "print": _print,
+    "memory": _memory,
+    "brood": _brood,
+    "bye": _bye,
+    "stay": _stay,
+    "threads": _threads,
     "sleep": _sleep,
     "hold": _hold,
     "slow": lambda: time.sleep(0.2),

@@ -29,10 +29,10 @@ _COUNTS = (
     "TF_NUM_INTEROP_THREADS",
 )
 _CODE = """import sys
-_, threads, *sys.path[:] = sys.argv
+sys.path[:] = sys.argv[1:]
 del sys.argv[1:]
 from neuronatlas.executors.work import main
-main(int(threads))"""
+main()"""
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,10 @@ class Attendant:
     Every order gets one answer, which ``tell`` is given with this attendant.
     """
 
-    def __init__(self, opener: bytes, threads: int, tell: Callable[[tuple[Attendant, Answer]], None]) -> None:
+    def __init__(self, opener: bytes, environment: dict[str, str], tell: Callable[[Attendant, Answer], None]) -> None:
         self._thread = threading.Thread(target=self._attend, daemon=True, name="neuronatlas worker")
         self._opener = opener
-        self._threads = threads
+        self._environment = environment
         self._tell = tell
         self._orders: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -91,7 +91,7 @@ class Attendant:
 
     def _attend(self) -> None:
         while (order := self._orders.get()) is not None:
-            self._tell((self, self._answer(order)))
+            self._tell(self, self._answer(order))
         self._stop(kindly=True)
 
     def _answer(self, order: bytes) -> Answer:
@@ -109,7 +109,7 @@ class Attendant:
         return unpacked(content) if kind == RAISED else content
 
     def _start(self) -> None:
-        command = [sys.executable, "-c", _CODE, str(self._threads), *sys.path]
+        command = [sys.executable, "-c", _CODE, *sys.path]
         with self._lock:
             if self._leaving:
                 raise EOFError
@@ -118,7 +118,7 @@ class Attendant:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env=environment(self._threads),
+                env=self._environment,
                 process_group=0,  # so that what it starts can be stopped with it
             )
         assert self._process.stderr is not None
@@ -206,10 +206,11 @@ def _signal(number: int) -> str:
     return f"signal {number} ({names.get(number, 'unknown')})"
 
 
-def environment(threads: int) -> dict[str, str]:
-    """This process's environment, with so many threads for every library, or fewer where it says so already."""
+def environment(threads: int, *, exactly: bool) -> dict[str, str]:
+    """This process's environment, with so many threads for every library; if not exactly, fewer where it says so already."""
     found = dict(os.environ)
     for name in _COUNTS:
         said = found.get(name, "")
-        found[name] = str(min(threads, int(said)) if said.isdecimal() and int(said) else threads)
+        fewer = not exactly and said.isdecimal() and 0 < int(said) < threads
+        found[name] = said if fewer else str(threads)
     return found

@@ -11,6 +11,7 @@ import io
 import os
 import pickle
 import queue
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,7 @@ from types import FunctionType
 from typing import Any, Generic
 
 from neuronatlas.errors import Cancelled, NeuronAtlasError, WrongInput
-from neuronatlas.executors.attending import Answer, Attendant, Died
+from neuronatlas.executors.attending import Answer, Attendant, Died, environment
 from neuronatlas.executors.base import ATTEMPTS, Failure, Opener, Task, Worker, perform, reason_of
 
 _SECONDS_TO_STOP = 2.0
@@ -69,10 +70,11 @@ def _tried(worker: Worker[Task], task: Task) -> bytes | Failure:
 
 @dataclass(frozen=True)
 class Processes:
-    """``count`` processes of this machine do the work, each with ``threads`` (default: an equal part of the processors).
+    """``count`` processes of this machine do the work, each with ``threads`` (default: an equal part of the processors, or what
+    OMP_NUM_THREADS and its like say where that is less).
 
-    What they print is kept to say what they died of, and is not shown. Memory is that of one worker a process; at most one
-    result of each waits here.
+    What they print is kept to say what they died of, and is not shown. Memory is that of one worker a process; at most two
+    results of each are held here.
     """
 
     count: int
@@ -96,17 +98,23 @@ class Processes:
         for number, task in enumerate(tasks):
             pickled(task, f"tasks[{number}]")
         if tasks:
-            yield from _Crew(sealed, tasks, self.threads_each).results(min(self.count, len(tasks)))
+            given = environment(self.threads_each, exactly=self.threads is not None)
+            yield from _Crew(sealed, tasks, given, min(self.count, len(tasks))).run()
 
 
 class _Crew(Generic[Task]):
-    """The processes of one run, and what each is at."""
+    """The processes of one run, and what each is at.
 
-    def __init__(self, opener: bytes, tasks: Sequence[Task], threads: int) -> None:
-        self.opener = opener
+    Tasks are handed out by the threads that look after the processes, so that these have work while the caller is busy;
+    but not while as many results as there are processes wait for the caller.
+    """
+
+    def __init__(self, opener: bytes, tasks: Sequence[Task], given: dict[str, str], count: int) -> None:
+        self.hired = [Attendant(opener, given, self._heard) for _ in range(count)]
         self.tasks = tasks
-        self.threads = threads
-        self.answers: queue.SimpleQueue[tuple[Attendant, Answer]] = queue.SimpleQueue()
+        self.results: queue.SimpleQueue[tuple[int, bytes | Failure] | Exception] = queue.SimpleQueue()
+        self.lock = threading.Lock()  # for all that follows
+        self.unread = 0
         self.waiting = deque(range(len(tasks)))
         self.tried = Counter[int]()
         self.at: dict[Attendant, int | None] = {}  # None: being opened
@@ -114,29 +122,40 @@ class _Crew(Generic[Task]):
         self.misses = Counter[Attendant]()
         self.once_opened = False
 
-    def results(self, count: int) -> Iterator[tuple[Task, bytes | Failure]]:
-        """Run all tasks in ``count`` processes; none is left when this ends, however it does."""
-        hired = [Attendant(self.opener, self.threads, self.answers.put) for _ in range(count)]
-        left, at_once = len(self.tasks), True
+    def run(self) -> Iterator[tuple[Task, bytes | Failure]]:
+        """Run all tasks; no process is left when this ends, however it does."""
+        at_once = True
         try:
-            for attendant in hired:
-                attendant.start()
-                self._open(attendant)
-            while left:
-                attendant, answer = self.answers.get()
-                number = self.at.pop(attendant)
-                if number is None:
-                    self._opening(attendant, answer)
-                    continue
-                result = self._result(attendant, number, answer)
-                del answer
-                if result is not None:
-                    left -= 1
-                    yield self.tasks[number], result
+            with self.lock:
+                for attendant in self.hired:
+                    attendant.start()
+                    self._open(attendant)
+            for _ in self.tasks:
+                item = self.results.get()
+                if isinstance(item, Exception):
+                    raise item
+                with self.lock:
+                    self.unread -= 1
+                    self._hand_out()
+                number, result = item
+                del item
+                yield self.tasks[number], result
                 del result
             at_once = False
         finally:
-            self._part(hired, at_once=at_once)
+            self._part(at_once=at_once)
+
+    def _heard(self, attendant: Attendant, answer: Answer) -> None:
+        """What an attendant's thread has to tell."""
+        try:
+            with self.lock:
+                number = self.at.pop(attendant)
+                if number is None:
+                    self._opening(attendant, answer)
+                else:
+                    self._result(attendant, number, answer)
+        except Exception as error:  # noqa: BLE001 - the caller is told, in its own thread
+            self.results.put(error)
 
     def _open(self, attendant: Attendant) -> None:
         self.at[attendant] = None
@@ -144,7 +163,7 @@ class _Crew(Generic[Task]):
 
     def _hand_out(self) -> None:
         """Give those who are free the tasks that wait."""
-        while self.idle and self.waiting:
+        while self.idle and self.waiting and self.unread < len(self.hired):
             number = self.waiting.popleft()
             attendant = self.idle.pop()
             self.at[attendant] = number
@@ -169,32 +188,37 @@ class _Crew(Generic[Task]):
             message = f"no worker could be opened: {reason}"
             raise NeuronAtlasError(message)
 
-    def _result(self, attendant: Attendant, number: int, answer: Answer) -> bytes | Failure | None:
-        """The result of a task, and the next for its worker; None where it is to be tried again."""
+    def _result(self, attendant: Attendant, number: int, answer: Answer) -> None:
+        """What came of a task, for the caller or for another attempt, and what its attendant does next."""
+        if isinstance(answer, Cancelled):
+            raise answer
         if isinstance(answer, bytes | NeuronAtlasError):
-            if isinstance(answer, Cancelled):
-                raise answer
+            self._deliver(number, Failure(reason_of(answer)) if isinstance(answer, NeuronAtlasError) else answer)
             self.idle.append(attendant)
             self._hand_out()
-            return Failure(reason_of(answer)) if isinstance(answer, NeuronAtlasError) else answer
+            return
         self.tried[number] += 1
-        again = self.tried[number] < ATTEMPTS
-        if again:
+        if self.tried[number] < ATTEMPTS:
             self.waiting.append(number)
             self._hand_out()
+        else:
+            self._deliver(number, Failure(f"its process {answer.reason}" if isinstance(answer, Died) else answer))
         if self.waiting:
             self._open(attendant)
         else:
             attendant.leave(at_once=True)
-        if again:
-            return None
-        return Failure(f"its process {answer.reason}" if isinstance(answer, Died) else answer)
 
-    def _part(self, hired: list[Attendant], *, at_once: bool) -> None:
-        for attendant in hired:
-            attendant.leave(at_once=at_once or attendant in self.at)
+    def _deliver(self, number: int, result: bytes | Failure) -> None:
+        self.unread += 1
+        self.results.put((number, result))
+
+    def _part(self, *, at_once: bool) -> None:
+        with self.lock:
+            busy = set(self.at)
+        for attendant in self.hired:
+            attendant.leave(at_once=at_once or attendant in busy)
         end = time.monotonic() + _SECONDS_TO_STOP
-        for attendant in hired:
+        for attendant in self.hired:
             attendant.join(max(0.0, end - time.monotonic()))
 
 

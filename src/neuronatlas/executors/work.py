@@ -62,7 +62,7 @@ def unpacked(content: bytes) -> errors.NeuronAtlasError | str:
     return found.__new__(found, text)  # not called: some make their message from other arguments
 
 
-def main(threads: int) -> None:
+def main() -> None:
     """Serve the process that started this one until it says that nothing more is to be done, or is gone."""
     orders, results = _pipes()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent to decide on
@@ -76,8 +76,6 @@ def main(threads: int) -> None:
             given = pickle.loads(order)  # noqa: S301 - from the process that started this one
             del order
             if not opened:
-                if "torch" in sys.modules:  # where it is not, it finds the number in the environment
-                    sys.modules["torch"].set_num_threads(threads)
                 worker, opened, result = given(), True, b""
             else:
                 result = perform(worker, given)
