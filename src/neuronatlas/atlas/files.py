@@ -99,6 +99,9 @@ def _write(path: Path, content: bytes) -> None:
         while rest:
             rest = rest[os.write(handle, rest) :]
         os.fsync(handle)
+    except OSError:
+        path.unlink(missing_ok=True)  # at once: what it took is counted as free
+        raise
     finally:
         os.close(handle)
 

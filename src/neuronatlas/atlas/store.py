@@ -223,9 +223,13 @@ class Atlas:
         return layers[name]
 
     def responses(self) -> Responses:
-        """The whole responses table."""
-        parts = [self.get(shard)[0]["responses"] for shard in self.plan.of("responses")]
-        names, labels = self.manifest.stimuli["names"], self.manifest.stimuli["labels"]
+        """The responses table: whole, or those of the stimuli that are shown where only statistics of all are kept."""
+        parts, numbers = [], []
+        for shard in self.plan.of("responses"):
+            tensors, _ = self.get(shard)
+            parts.append(tensors["responses"])
+            numbers += tensors.get("shown", np.arange(shard.start, shard.stop)).tolist()
+        names, labels = ([self.manifest.stimuli[key][number] for number in numbers] for key in ("names", "labels"))
         return Responses(np.concatenate(parts), self.units, tuple(names), tuple(labels))
 
     def _files(self, shard: Shard) -> tuple[Path, Path]:
