@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
+import neuronatlas
 from neuronatlas.executors.local import Processes
 from tests.executors.processes import children, gone, until
 from tests.executors.tasks import Opening, Toy, begun, digest, where
 
-ROOT = Path(__file__).parents[2]
+ROOTS = Path(neuronatlas.__file__).parents[1], Path(__file__).parents[2]
 LONG = [Toy("hold"), Toy("sleep"), Toy("sleep", 1)]
 SCRIPT = """
 import sys
@@ -70,7 +71,7 @@ def script(folder: Path, *words: str, **environment: str) -> Iterator[subprocess
     path.write_text(SCRIPT, encoding="utf-8")
     command = [sys.executable, str(path), str(folder), *words]
     pipe = subprocess.PIPE
-    given = {**os.environ, "PYTHONPATH": str(ROOT), "TOYS": str(folder), **environment}
+    given = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, ROOTS)), "TOYS": str(folder), **environment}
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, process_group=0, env=given) as process:
         try:
             yield process
