@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from neuronatlas import responses
 from neuronatlas.errors import UnknownName, WrongInput
 from neuronatlas.networks import as_network, base
+from neuronatlas.networks.recording import AT_ONCE
 from neuronatlas.networks.torch import TorchNetwork
 from neuronatlas.responses import BATCH, pixels, record
 from neuronatlas.stimuli import Stimulus, StimulusSet
@@ -102,14 +103,19 @@ def test_every_layer_unless_told() -> None:
 
 
 def test_few_pictures_at_once_where_the_layers_are_large() -> None:
-    """Every layer of the real network at once: 20 million numbers a picture, so three of them, not 32."""
+    """Outputs that are kept share the room, so six pictures and not eight go through; pooled ones need it alone."""
     network = models.efficientnet()
     largest: list[int] = []
     handle = network.module.register_forward_pre_hook(lambda _, inputs: largest.append(len(inputs[0])))
+    wide = [name for name, layer in network.layers.items() if math.prod(layer.shape) > 400_000]
+    record(network, noise(8), layers=wide, reduce=(0, 0))
+    size = sum(math.prod(network.layers[name].shape) for name in wide)
+    assert max(largest) * size <= base.ROOM < 8 * size
     found = record(network, noise(6))
+    assert max(largest) <= AT_ONCE
     handle.remove()
-    size = sum(math.prod(layer.shape) for layer in network.layers.values())
-    assert max(largest) * size <= base.ROOM
+    one = network.layers["blocks.1.expand_conv"]
+    assert AT_ONCE * math.prod(one.shape) <= base.ROOM
     assert found.values.shape == (6, sum(layer.units for layer in network.layers.values()))
     few = record(network, noise(6), layers=["blocks.9"])
     column = found.units.index(few.units[0])

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from neuronatlas.errors import WrongInput
-from neuronatlas.networks.base import Layer, Network, NotReached, Reduction, check_reduction, layer_names
+from neuronatlas.networks.allocator import keep_pages
+from neuronatlas.networks.base import Layer, Network, NotReached, layer_names
+from neuronatlas.networks.pooling import Reduction, check_reduction
+from neuronatlas.networks.threads import in_order, one_thread, processors
 from neuronatlas.stimuli import Stimulus, StimulusSet, folder
 from neuronatlas.table import Responses
 from neuronatlas.units import Unit
@@ -30,6 +33,7 @@ def record(
     layers: Iterable[str] | None = None,
     reduce: Reduction = "mean",
     progress: Callable[[int, int], None] | None = None,
+    workers: int | None = None,
 ) -> Responses:
     """The responses of every unit of ``layers`` (default: all) to every stimulus.
 
@@ -42,7 +46,7 @@ def record(
     a neuron of its own. With the last two a unit of a map carries its position, a token that of a map of one row; a
     unit of a dense layer is itself. ``progress`` is told how many of how many stimuli are done. Responses that are not
     finite stand in the table as they are. A layer that the network does not come to with some stimuli is left out, which
-    the table's ``notes`` say.
+    the table's ``notes`` say. ``workers``: see `recorded`.
 
     Raises `WrongInput`, before anything is computed, where the table would take more than `SHARE` of the free memory.
     """
@@ -65,36 +69,98 @@ def record(
     values = np.empty((len(shown), sum(counts)), np.float32)
     first = dict(zip(names, np.cumsum([0, *counts]).tolist(), strict=False))  # the first column of each layer
     notes: list[str] = []
-    for start in range(0, len(shown), BATCH):
+    start = 0
+    for found in _shared(network, _batches(network, shown), names, (reduce,), workers=workers, partly=True):
         stop = min(start + BATCH, len(shown))
-        if isinstance(shown, np.ndarray):
-            part = shown[start:stop]
-        else:
-            part = in_colours_of(network, pixels(network, shown.items[start:stop]))
-        found, lost = _reached(network, part, names, reduce=reduce)
+        lost = [name for name in names if name not in found[0]]
         notes += [f"layer {name!r} is left out: it was not reached with stimuli {start} to {stop - 1}" for name in lost]
         names = [name for name in names if name not in lost]
+        if not names:
+            raise NotReached(lost)
         for name in names:
-            values[start:stop, first[name] : first[name] + found[name].shape[1]] = found[name]
+            values[start:stop, first[name] : first[name] + found[0][name].shape[1]] = found[0][name]
         if progress is not None:
             progress(stop, len(shown))
+        start = stop
     kept = [unit.layer in set(names) for layer in sources for unit in units_of(layer, reduce)] if notes else []
     units = tuple(unit for layer in sources if layer.name in names for unit in units_of(layer, reduce))
     return Responses(values[:, kept] if notes else values, units, titles, labels, tuple(notes))
 
 
+def recorded(
+    network: Network,
+    batches: Iterable[np.ndarray],
+    layers: Iterable[str],
+    *,
+    reduce: Reduction = "mean",
+    workers: int | None = None,
+) -> Iterator[dict[str, np.ndarray]]:
+    """What `Network.respond` gives for each of ``batches``, in their order: the same bytes whatever ``workers`` is.
+
+    So many threads (default: the processors that there are) share the batches, each with one thread of computation and a
+    copy of the network, where it can be copied; the batches are drawn by one of them at a time, at most two a thread
+    before they are asked for. One worker is the calling thread. What a batch raises comes after the batches before it.
+    """
+    for (found,) in reduced(network, batches, layers, (reduce,), workers=workers):
+        yield found
+
+
+def reduced(
+    network: Network,
+    batches: Iterable[np.ndarray],
+    layers: Iterable[str],
+    reductions: Sequence[Reduction],
+    *,
+    workers: int | None = None,
+) -> Iterator[tuple[dict[str, np.ndarray], ...]]:
+    """As `recorded`, with several reductions from one forward pass: ("mean", "max"), for instance."""
+    return _shared(network, batches, layer_names(layers), tuple(reductions), workers=workers, partly=False)
+
+
+def _shared(
+    network: Network,
+    batches: Iterable[np.ndarray],
+    layers: Sequence[str],
+    reductions: Sequence[Reduction],
+    *,
+    workers: int | None,
+    partly: bool,
+) -> Iterator[tuple[dict[str, np.ndarray], ...]]:
+    """The reductions of each batch; ``partly``: without the layers that it does not come to."""
+    if workers is not None and workers < 1:
+        message = f"workers (={workers}) must be at least 1"
+        raise WrongInput(message)
+    keep_pages()
+    many = (workers or processors()) if network.device.type == "cpu" else 1
+    with one_thread():  # what decides which copies are used
+        networks = network.recorders(layers, copies=many)
+
+    def answering(each: Network) -> Callable[[np.ndarray], tuple[dict[str, np.ndarray], ...]]:
+        return lambda pictures: _reached(each, pictures, layers, reductions, partly=partly)
+
+    yield from in_order([answering(each) for each in networks], batches)
+
+
 def _reached(
-    network: Network, pictures: np.ndarray, layers: list[str], *, reduce: Reduction
-) -> tuple[dict[str, np.ndarray], list[str]]:
-    """The responses of the layers that the network comes to, and the other layers; raises where it comes to none."""
+    network: Network, pictures: np.ndarray, layers: Sequence[str], reductions: Sequence[Reduction], *, partly: bool
+) -> tuple[dict[str, np.ndarray], ...]:
+    """The responses of the layers that the network comes to; raises where it comes to none, or not to all if not ``partly``."""
     lost: list[str] = []
     while True:
         try:
-            return network.respond(pictures, [name for name in layers if name not in lost], reduce=reduce), lost
+            return network.reduced(pictures, [name for name in layers if name not in lost], reductions)
         except NotReached as error:
             lost += error.layers
-            if len(lost) == len(layers):
+            if not partly or len(lost) == len(layers):
                 raise
+
+
+def _batches(network: Network, shown: StimulusSet | np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(shown), BATCH):
+        if isinstance(shown, np.ndarray):
+            yield shown[start : start + BATCH]
+        else:
+            yield in_colours_of(network, pixels(network, shown.items[start : start + BATCH]))
 
 
 def units_of(layer: Layer, reduce: Reduction = "mean") -> Iterator[Unit]:

@@ -8,10 +8,9 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from numbers import Integral
 from types import MappingProxyType
 
 import numpy as np
@@ -21,12 +20,11 @@ from torch import Tensor
 
 from neuronatlas.errors import NeuronAtlasError, UnknownName, WrongInput
 from neuronatlas.networks.fields import receptive_fields
+from neuronatlas.networks.pooling import Reduction, check_reduction, pool
 from neuronatlas.units import Unit
 
 Capture = Callable[[Tensor], dict[str, Tensor]]
-Reduction = str | tuple[int, int]
-
-REDUCTIONS = ("mean", "max", "none")
+Pooled = Callable[[Tensor], dict[str, tuple[Tensor, ...]]]
 
 ROOM = 1 << 26
 """Numbers that the layers asked for may hold at once while responses are taken: 256 MB, whatever the network."""
@@ -99,6 +97,8 @@ class Network(ABC):
     notes: tuple[str, ...] = ()
     aliases: Mapping[str, str] = MappingProxyType({})
     pixels_at_once: int = 1 << 17
+    channels_last: bool = False
+    """Is it fastest with pictures whose channels lie side by side in memory?"""
 
     @property
     @abstractmethod
@@ -190,6 +190,16 @@ class Network(ABC):
                 raise WrongInput(message)
         return unit
 
+    def recorders(self, layers: Iterable[str], *, copies: int = 1) -> list[Network]:
+        """Up to ``copies`` networks that `respond` as this one does up to ``layers`` (within rounding), but faster.
+
+        Each may be used by a thread of its own. Where there is no faster way, the answer is this network alone.
+        """
+        del copies
+        for name in layers:
+            self.layer(name)
+        return [self]
+
     def respond(
         self,
         pictures: UInt8[np.ndarray, "n h w c"] | Float[np.ndarray, "n h w c"],
@@ -199,59 +209,70 @@ class Network(ABC):
     ) -> dict[str, Float[np.ndarray, "n units"]]:
         """The responses of every unit of ``layers`` to pictures, uint8 or in 0..1; see `pool` for ``reduce``.
 
-        As many pictures go through at once as `ROOM` allows, and half as many each time that memory runs out. Raises `WrongInput` where the pictures are no such array or
-        have not the network's channels.
+        As many pictures go through at once as `ROOM` allows, and half as many each time that memory runs out. Raises
+        `WrongInput` where the pictures are no such array or have not the network's channels.
         """
         names = layer_names(layers)
         check_reduction(reduce)
         _check_pictures(pictures, self.input.channels)
-        size = sum(math.prod(self.layer(name).shape) for name in names)
-        most = max(1, ROOM // max(1, size))
-        found: dict[str, list[np.ndarray]] = {name: [] for name in names}
-        scale = 255 if pictures.dtype == np.uint8 else 1
-        with torch.no_grad(), self.capture(names) as run:
+        return self.reduced(pictures, names, (reduce,))[0]
+
+    def reduced(
+        self,
+        pictures: UInt8[np.ndarray, "n h w c"] | Float[np.ndarray, "n h w c"],
+        layers: Iterable[str],
+        reductions: Sequence[Reduction],
+    ) -> tuple[dict[str, Float[np.ndarray, "n units"]], ...]:
+        """What `respond` gives with each of ``reductions``, from one forward pass: ("mean", "max"), for instance."""
+        names = layer_names(layers)
+        for reduction in reductions:
+            check_reduction(reduction)
+        _check_pictures(pictures, self.input.channels)
+        most = max(1, self._at_once(names, reductions))
+        found: list[dict[str, list[np.ndarray]]] = [{name: [] for name in names} for _ in reductions]
+        with torch.no_grad(), self.pooled(names, reductions) as run:
             start = 0
             while start < len(pictures):
-                part = pictures[start : start + most].astype(np.float32) / scale
-                images = torch.from_numpy(part).permute(0, 3, 1, 2).contiguous().to(self.device)
+                part = pictures[start : start + most]
                 try:
-                    outputs = {name: pool(output, reduce=reduce).cpu().numpy() for name, output in run(images).items()}
+                    outputs = run(self._shown(part))
+                    values = {name: [each.cpu().numpy() for each in pooled] for name, pooled in outputs.items()}
                 except RuntimeError as error:
                     if most == 1 or not memory_ran_out(error):
                         raise
                     most = max(1, min(most, len(part)) // 2)
                     continue
-                for name, output in outputs.items():
-                    found[name].append(output)
+                for name, several in values.items():
+                    for lists, one in zip(found, several, strict=True):
+                        lists[name].append(one)
                 start += len(part)
-        return {name: np.concatenate(values) for name, values in found.items()}
+        return tuple({name: np.concatenate(parts) for name, parts in lists.items()} for lists in found)
+
+    def _shown(self, pictures: np.ndarray) -> Tensor:
+        """Pictures of an array, in 0..1, as (n, c, h, w) where they are wanted."""
+        values = torch.from_numpy(pictures.astype(np.float32))
+        if pictures.dtype == np.uint8:
+            values /= 255
+        images = values.permute(0, 3, 1, 2).to(self.device)
+        return images if self.channels_last else images.contiguous()
+
+    def _at_once(self, layers: Sequence[str], reductions: Sequence[Reduction]) -> int:
+        """As many pictures as have room in memory with the outputs of all ``layers``, whatever ``reductions``."""
+        del reductions
+        return ROOM // max(1, sum(math.prod(self.layer(name).shape) for name in layers))
+
+    @contextmanager
+    def pooled(self, layers: Iterable[str], reductions: Sequence[Reduction]) -> Iterator[Pooled]:
+        """As `capture`, but the function gives each layer's output pooled, once for each of ``reductions``."""
+        with self.capture(layers) as run:
+            yield lambda images: {
+                name: tuple(pool(output, reduce=each) for each in reductions) for name, output in run(images).items()
+            }
 
 
 def memory_ran_out(error: Exception) -> bool:
     """Is this torch's word for too little memory, on an accelerator or on the processor?"""
     return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error)
-
-
-def pool(output: Tensor, *, reduce: Reduction = "mean") -> Float[Tensor, "n units"]:
-    """One number a picture and unit from a layer's output of shape (n, units[, h, w]) or (n, positions, units).
-
-    ``reduce`` is "mean" or "max" over the positions; one position (row, column), counted from 0; or "none": every
-    position is a unit of its own, the positions of the first unit first, row by row. Tokens are a map of one row. A dense
-    layer has one number a unit whatever ``reduce``.
-    """
-    check_reduction(reduce)
-    if output.ndim == 2:
-        return output
-    maps = output.transpose(1, 2)[:, :, None] if output.ndim == 3 else output
-    if isinstance(reduce, tuple):
-        row, column = reduce
-        if not (0 <= row < maps.shape[2] and 0 <= column < maps.shape[3]):
-            message = f"reduce (={reduce}) lies outside a map of {maps.shape[2]} x {maps.shape[3]} positions"
-            raise WrongInput(message)
-        return maps[:, :, row, column]
-    if reduce == "none":
-        return maps.flatten(1)
-    return maps.mean((2, 3)) if reduce == "mean" else maps.amax((2, 3))
 
 
 def awake(output: Tensor, given: Tensor) -> Tensor:
@@ -277,22 +298,6 @@ def layer_names(layers: object) -> list[str]:
             message = f"layers hold {name!r} {count} times: leave out all but one"
             raise WrongInput(message)
     return [str(name) for name in names]
-
-
-def check_reduction(reduce: object) -> None:
-    """Refuse what is no `Reduction`."""
-    if isinstance(reduce, str):
-        if reduce not in REDUCTIONS:
-            raise UnknownName("reduction", reduce, REDUCTIONS)
-    elif not (
-        isinstance(reduce, tuple)
-        and len(reduce) == 2
-        and all(isinstance(each, Integral) and not isinstance(each, bool) for each in reduce)
-    ):
-        message = (
-            f"reduce (={reduce!r}) must be one of {', '.join(REDUCTIONS)}, or a pair (row, column) of whole numbers"
-        )
-        raise WrongInput(message)
 
 
 def _check_pictures(pictures: object, channels: int) -> None:

@@ -32,7 +32,7 @@ def copied(
             if not all(agree(network, twin, layers, size) for size in sizes):
                 continue
             if len(layers) == 1 and all(bool(weight.isfinite().all()) for weight in network.module.parameters()):
-                address = network.address(layers[0])
+                address = network.place(layers[0]).address
                 with frozen(twin.module), torch.no_grad():
                     flow = Flow.of(twin.module, network.input.normalise(network.blank()).to(network.dtype))
                     twin.cones = {address: cone(twin.module, flow, network.home(layers[0]))}

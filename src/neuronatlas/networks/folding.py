@@ -16,13 +16,17 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.nn.utils.parametrize import is_parametrized
 
 Part = TypeVar("Part", bound=nn.Module)
 
-_RECTIFIERS = {nn.ReLU: torch.inf, nn.ReLU6: 6.0}
+RECTIFIERS = {nn.ReLU: torch.inf, nn.ReLU6: 6.0}
+
+LOSS = 1000
+"""How many deviations of a convolution's output its batch norm may shift it by, and still be undone."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +70,12 @@ class Flow:
         return makers[0]
 
 
-def fold_batch_norms(module: nn.Module, flow: Flow, *, keep: Collection[str]) -> int:
-    """Fold every batch norm whose input is the output of one convolution; return how many.
+def fold_batch_norms(module: nn.Module, flow: Flow, *, keep: Collection[str]) -> list[str]:
+    """Fold every batch norm whose input is the output of one convolution; return their names.
 
     The convolutions named in ``keep`` are left alone, since their outputs are wanted as they are.
     """
-    folded = 0
+    folded = []
     for name, norm in _parts(module, nn.BatchNorm2d):
         before = flow.before(name)
         convolution = module.get_submodule(before) if before else None
@@ -83,8 +87,36 @@ def fold_batch_norms(module: nn.Module, flow: Flow, *, keep: Collection[str]) ->
             convolution.weight, convolution.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
         )
         _replace(module, name, Passed())
-        folded += 1
+        folded.append(name)
     return folded
+
+
+@dataclass(frozen=True)
+class Undoing:
+    """What a convolution gave whose batch norm is part of it now: ``(y - shift) / scale`` a channel where that gives y."""
+
+    scale: Float[Tensor, " channels"]
+    shift: Float[Tensor, " channels"]
+
+    @classmethod
+    def of(cls, norm: nn.BatchNorm2d) -> Undoing | None:
+        """None where that cannot be undone: with a scale of nought, or one so small that rounding would show.
+
+        The error is ``eps |shift| / |scale|``, and the deviation of the convolution's output ``|weight / scale|`` by the
+        norm's own statistics: their ratio stays under `LOSS` times 6e-8.
+        """
+        if norm.running_mean is None or norm.running_var is None or norm.running_var.dtype != torch.float32:
+            return None
+        weight = torch.ones_like(norm.running_var) if norm.weight is None else norm.weight.detach()
+        scale = weight / (norm.running_var + norm.eps).sqrt()
+        shift = -norm.running_mean * scale if norm.bias is None else norm.bias.detach() - norm.running_mean * scale
+        well = scale.isfinite() & shift.isfinite() & (scale != 0) & (shift.abs() <= LOSS * weight.abs())
+        return cls(scale, shift) if bool(well.all()) else None
+
+    def __call__(self, output: Float[Tensor, "n channels *places"]) -> Float[Tensor, "n channels *places"]:
+        """What the convolution gave, from what the batch norm gives; the mean of the one from that of the other."""
+        form = (-1,) + (1,) * (output.ndim - 2)
+        return (output - self.shift.view(form)) / self.scale.view(form)
 
 
 def fold_padding(module: nn.Module, flow: Flow) -> int:
@@ -109,11 +141,11 @@ def rectify_in_place(module: nn.Module, flow: Flow, *, keep: Collection[str]) ->
     """Let every rectifier but those in ``keep`` that follows nothing but convolutions overwrite their output."""
     changed = 0
     for name, part in list(module.named_modules()):
-        if type(part) not in _RECTIFIERS or name in keep or name not in flow.makers:
+        if type(part) not in RECTIFIERS or name in keep or name not in flow.makers:
             continue
         makers = [module.get_submodule(maker) if maker else None for maker in flow.makers[name]]
         if all(isinstance(maker, (nn.Conv2d, nn.BatchNorm2d, Passed)) for maker in makers):
-            _replace(module, name, Overwriting(_RECTIFIERS[type(part)]))
+            _replace(module, name, Overwriting(RECTIFIERS[type(part)]))
             changed += 1
     return changed
 

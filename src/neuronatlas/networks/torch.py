@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from types import MappingProxyType
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -23,15 +25,28 @@ from torch import Tensor, nn
 from neuronatlas.errors import WrongInput
 from neuronatlas.networks import probing
 from neuronatlas.networks.axes import Axes
-from neuronatlas.networks.base import Capture, InputSpec, Layer, Network, NotReached, awake
+from neuronatlas.networks.base import (
+    ROOM,
+    Capture,
+    InputSpec,
+    Layer,
+    Network,
+    Pooled,
+    awake,
+)
 from neuronatlas.networks.copies import agree, checksum, copied
-from neuronatlas.networks.gradients import refuse_lost, refuse_quantised, refuse_stopped
-from neuronatlas.networks.listing import MIXED, UNSEEN, Table, listed, mixed
+from neuronatlas.networks.folding import Undoing
+from neuronatlas.networks.gradients import refuse_lost, refuse_quantised
+from neuronatlas.networks.listing import MIXED, UNSEEN, Table, Where, listed, mixed
 from neuronatlas.networks.modules import first_channels, frozen, moved, only_copies, plain_tensors, rectifies, unwrapped
+from neuronatlas.networks.passing import Pass, watched
+from neuronatlas.networks.pooling import Reduction
 from neuronatlas.networks.preprocessing import Given
+from neuronatlas.networks.recording import AT_ONCE, Pooling, recording_copies
 from neuronatlas.networks.slicing import sliced
-from neuronatlas.networks.watching import Reached, Seen, Use, Watch
+from neuronatlas.networks.watching import Seen, Use, Watch
 
+T = TypeVar("T")
 _USES: weakref.WeakKeyDictionary[nn.Module, Use] = weakref.WeakKeyDictionary()  # one a module
 _USES_LOCK = threading.Lock()
 
@@ -42,6 +57,7 @@ class TorchNetwork(Network):
     One thread at a time: another that wants the outputs of the same network waits until it is left.
     """
 
+    singly = False  # may it be given one picture at a time only?
     batched = True  # two pictures at once are compared with one alone when layers are listed
 
     def __init__(
@@ -65,6 +81,9 @@ class TorchNetwork(Network):
         self._kept: tuple[object, list[Network]] = (None, [])
         with _USES_LOCK:
             self._use = _USES.setdefault(self.module, Use())
+        self._recorders: tuple[object, list[Network]] = (None, [])
+        self.moved: dict[str, Where] = {}  # layers of a copy whose batch norm is part of them: where that was,
+        self.undoing: dict[str, Undoing] = {}  # and how to tell them from what it gives
         self._fields: tuple[object, dict[str, int]] = (None, {})  # what receptive fields are known of which module
         self.cones: dict[str, list[str]] = {}  # what to cut for some units of a layer alone; only a copy is ever cut
 
@@ -79,7 +98,7 @@ class TorchNetwork(Network):
             if name and not only_copies(module)
         }
         try:
-            with torch.no_grad(), self._use.of(self.name), frozen(self.module), self._watched(watches):
+            with torch.no_grad(), self._use.of(self.name), frozen(self.module), watched(self.module, watches):
                 self._forward(self.blank())
                 calls = {name: watch.calls for name, watch in watches.items()}
                 if self.batched:
@@ -125,72 +144,77 @@ class TorchNetwork(Network):
         return total.hexdigest()
 
     @contextmanager
-    def capture(  # noqa: C901 - one pass, as it is
+    def capture(
         self, layers: Iterable[str], *, wake: bool = False, units: Sequence[int] | None = None
     ) -> Iterator[Capture]:
         """See `Network.capture`. One at a time: inside the block the same network is not to be used otherwise."""
-        places = {name: self._table.places[self.layer(name).name] for name in layers}
-        wanted: dict[str, list[str]] = {}  # one tensor may be several layers, or one layer with several names
-        for name, place in places.items():
-            wanted.setdefault(place.address, []).append(name)
-        cut = self.cones.get(next(iter(wanted)), []) if units is not None and len(places) == 1 else []
-        seen: dict[str, Tensor] = {}
-        given = 0  # pictures in the forward pass under way; none where the module is called by someone else
+        names = list(layers)
+        cut = self.cones.get(self.place(names[0]).address, []) if units is not None and len(names) == 1 else []
 
-        def keep(seen_now: Seen) -> None:
-            for name in wanted.get(seen_now.address, ()) if given else ():
-                output = self._read(name, seen_now, wake=wake)
-                self._check_shape(name, output, given, cut=len(units or ()) if cut else None)
-                if units is not None and not cut:
-                    index = torch.tensor(units, dtype=torch.long).to(output.device)
-                    output = output.index_select(self.layer(name).unit_axis + 1, index)
-                seen[name] = output
-                if len(seen) == len(places):
-                    raise Reached
+        def read(name: str, seen: Seen, pictures: int) -> Tensor:
+            output = self._read(name, seen, wake=wake)
+            self._check_shape(name, output, pictures, cut=len(units or ()) if cut else None)
+            if units is not None and not cut:
+                index = torch.tensor(units, dtype=torch.long).to(output.device)
+                output = output.index_select(self.layer(name).unit_axis + 1, index)
+            return output
 
-        watches = {name: Watch(name, keep) for name in {place.home for place in places.values()}}
+        with self._passing(names, read, keep_inputs=wake) as run, sliced(self.module, cut, units or ()):
 
-        def run(images: Tensor) -> dict[str, Tensor]:
-            nonlocal given
-            seen.clear()
-            if not places:
-                return {}
-            if images.requires_grad and torch.is_grad_enabled():
-                refuse_quantised(self.module, self._table, {name: self.layer(name).name for name in places}, self.name)
-            for watch in watches.values():
-                watch.calls = 0
-            given = len(images)
-            try:
-                with suppress(Reached):
-                    self._forward(images)
-            except RuntimeError as error:
-                given = 0
-                refuse_stopped(error, images, self._forward, next(iter(places)), self.name)
-                raise
-            finally:
-                given = 0
-            missing = [name for name in places if name not in seen]
-            if missing:
-                raise NotReached(missing)
-            if images.requires_grad and torch.is_grad_enabled():
-                refuse_lost(
-                    self.module, seen, lambda: self.input.normalise(images[:1].detach()).to(self.dtype), self.name
-                )
-            return {name: seen[name] for name in places}
+            def checked(images: Tensor) -> dict[str, Tensor]:
+                wanted = images.requires_grad and torch.is_grad_enabled()
+                if wanted and names:
+                    refuse_quantised(
+                        self.module, self._table, {name: self.layer(name).name for name in names}, self.name
+                    )
+                seen = run(images)
+                if wanted and names:
+                    refuse_lost(
+                        self.module, seen, lambda: self.input.normalise(images[:1].detach()).to(self.dtype), self.name
+                    )
+                return seen
 
-        with (
-            self._use.of(self.name),
-            frozen(self.module),
-            self._watched(watches, keep_inputs=wake),
-            sliced(self.module, cut, units or ()),
-        ):
+            yield checked
+
+    @contextmanager
+    def pooled(self, layers: Iterable[str], reductions: Sequence[Reduction]) -> Iterator[Pooled]:
+        """See `Network.pooled`: each output is pooled as soon as it is there, and none is kept."""
+        pooling = Pooling(reductions)
+
+        def read(name: str, seen: Seen, pictures: int) -> tuple[Tensor, ...]:
+            assert seen.output is not None
+            view = self.place(name).view
+            self._check_shape(name, view(seen.output), pictures, cut=None)
+            return pooling(seen, view, self.undoing.get(self.layer(name).name))
+
+        with self._passing(list(layers), read) as run:
             yield run
+
+    @contextmanager
+    def _passing(
+        self, layers: Sequence[str], read: Callable[[str, Seen, int], T], *, keep_inputs: bool = False
+    ) -> Iterator[Callable[[Tensor], dict[str, T]]]:
+        places = {name: self.place(name) for name in layers}
+        passes = Pass(self.name, self._forward, {name: place.address for name, place in places.items()}, read)
+        watches = {home: Watch(home, passes.keep) for home in {place.home for place in places.values()}}
+        hooks = watched(self.module, watches, keep_inputs=keep_inputs)
+        with self._use.of(self.name), frozen(self.module), hooks:
+            yield lambda images: passes.run(images, watches.values())
+
+    def _at_once(self, layers: Sequence[str], reductions: Sequence[Reduction]) -> int:
+        """As many pictures as have room with the largest of ``layers`` where all are pooled, and few enough for caches."""
+        if self.singly:
+            return 1
+        if not all(each in ("mean", "max") for each in reductions):
+            return super()._at_once(layers, reductions)
+        return min(AT_ONCE, ROOM // max((math.prod(self.layer(name).shape) for name in layers), default=1))
 
     def _read(self, name: str, seen: Seen, *, wake: bool) -> Tensor:
         """The layer's part of a tensor, as it is now whatever overwrites it later."""
         assert seen.output is not None
-        view = self._table.places[self.layer(name).name].view
+        view, undoing = self.place(name).view, self.undoing.get(self.layer(name).name)
         output = view(seen.output.clone())
+        output = output if undoing is None else undoing(output)
         if wake and rectifies(seen.module) and seen.given is not None:
             output = awake(output, view(seen.given))
         return output.float() if output.dtype in probing.HALF else output
@@ -208,24 +232,6 @@ class TorchNetwork(Network):
         if len(output) != pictures:
             message = f"layer {name!r} gives {len(output)} rows for {pictures} pictures: it does not answer to each"
             raise WrongInput(message)
-
-    @contextmanager
-    def _watched(self, watches: Mapping[str, Watch], *, keep_inputs: bool = False) -> Iterator[None]:
-        """Hooks on these modules; with ``keep_inputs`` they leave their inputs unchanged inside the block."""
-        modules = {name: self.module.get_submodule(name) for name in watches}
-        in_place = [
-            part for part in modules.values() if keep_inputs and isinstance(part, (nn.ReLU, nn.ReLU6)) and part.inplace
-        ]
-        hooks = [modules[name].register_forward_hook(watch) for name, watch in watches.items()]
-        try:
-            for module in in_place:
-                setattr(module, "inplace", False)  # noqa: B010 - a Module's attributes are not typed
-            yield
-        finally:
-            for hook in hooks:
-                hook.remove()
-            for module in in_place:
-                setattr(module, "inplace", True)  # noqa: B010
 
     def receptive_fields(self, layers: Iterable[str]) -> dict[str, int]:
         """See `Network.receptive_fields`; what is known is kept while the module prints the same."""
@@ -261,6 +267,17 @@ class TorchNetwork(Network):
             self._kept = (key, kept[:copies])
             return list(self._kept[1])
 
+    def recorders(self, layers: Iterable[str], *, copies: int = 1) -> list[Network]:
+        """See `Network.recorders`: compared with this one on random pictures, then kept as `accelerated` ones are."""
+        names = tuple(self.layer(name).name for name in layers)
+        with self._use.lock, torch.inference_mode(mode=False), torch.no_grad():
+            with self._use.of(self.name):
+                pass
+            key = (names, self.input, checksum(self.module))
+            kept = self._recorders[1] if self._recorders[0] == key else []
+            self._recorders = (key, recording_copies(self, names, copies, kept))
+            return list(self._recorders[1]) or [self]
+
     def with_module(self, module: nn.Module) -> TorchNetwork:
         """This network with another module of the same layers in place of its own."""
         other = TorchNetwork(module, input=self.input, name=self.name, labels=self.labels, rename=self._rename)
@@ -268,13 +285,14 @@ class TorchNetwork(Network):
         other.__dict__["_table"] = self._table
         return other
 
-    def address(self, layer: str) -> str:
-        """Where a layer's tensor is: the name of its module, #, and the number of the call."""
-        return self._table.places[self.layer(layer).name].address
+    def place(self, layer: str) -> Where:
+        """Where a layer's tensor is: the module that gives it, its address there, and the part that the layer is."""
+        name = self.layer(layer).name
+        return self.moved.get(name) or self._table.places[name]
 
     def home(self, layer: str) -> str:
         """The name of the module that a layer's tensor comes from."""
-        return self._table.places[self.layer(layer).name].home
+        return self.place(layer).home
 
     @property
     def device(self) -> torch.device:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
 from dataclasses import replace
 
 import torch
 
+from neuronatlas.networks.threads import number_of_threads_kept, processors
 from neuronatlas.rendering.loop import Loop
 from neuronatlas.rendering.result import Rendering
 from neuronatlas.rendering.task import Frame, Job, Task
@@ -50,7 +49,7 @@ def make(task: Task, jobs: list[Job], watch: Watch | None, workers: int | None) 
         told.put(None)
 
     threads = [threading.Thread(target=work, args=(replace(task, network=each),), daemon=True) for each in networks]
-    with _number_of_threads_kept():
+    with number_of_threads_kept():
         for thread in threads:
             thread.start()
         try:
@@ -72,33 +71,3 @@ def _heard(told: queue.Queue[_Told], working: int, watch: Watch | None) -> Gener
             yield item
         elif watch is not None:
             watch(item)
-
-
-def processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-class _Threads:
-    """torch's number of threads, which each worker sets to one for all threads begun later; as before after the last."""
-
-    lock = threading.Lock()
-    users = 0
-    before = 0
-
-
-@contextmanager
-def _number_of_threads_kept() -> Iterator[None]:
-    # A thread that began while workers ran took their number over, so only the main thread's word counts twice.
-    sure = threading.current_thread() is threading.main_thread()
-    with _Threads.lock:
-        if not _Threads.users and (sure or not _Threads.before):
-            _Threads.before = torch.get_num_threads()
-        _Threads.users += 1
-    try:
-        yield
-    finally:
-        with _Threads.lock:
-            _Threads.users -= 1
-            if not _Threads.users:
-                torch.set_num_threads(_Threads.before)

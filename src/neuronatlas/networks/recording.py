@@ -1,0 +1,206 @@
+"""Recording at the cost of the forward pass: outputs pooled where they are made, on copies whose batch norms are folded.
+
+- Every output is pooled in the hook that sees it, so that none is copied or kept.
+- Batch norms are folded into the convolutions before them, rectifiers overwrite what they rectify. Where such a
+  convolution is a layer too, what it gave follows from what the batch norm gives (`folding.Undoing`): its mean from the
+  mean, its maximum from the maximum, or the minimum where the scale is negative.
+- The maximum of a rectified map is the rectified maximum, and what is one tensor in two layers is pooled once.
+
+A copy is used only where it gives the same responses as the network to random pictures.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from neuronatlas.networks.axes import View
+from neuronatlas.networks.base import Network
+from neuronatlas.networks.folding import (
+    RECTIFIERS,
+    Flow,
+    Overwriting,
+    Undoing,
+    fold_batch_norms,
+    fold_padding,
+    rectify_in_place,
+)
+from neuronatlas.networks.listing import Where
+from neuronatlas.networks.modules import frozen
+from neuronatlas.networks.pooling import Reduction, pool
+from neuronatlas.networks.probing import HALF
+from neuronatlas.networks.watching import Seen
+
+if TYPE_CHECKING:
+    from neuronatlas.networks.torch import TorchNetwork
+
+AT_ONCE = 16
+"""Pictures that go through together while their responses are recorded."""
+TOLERANCE = 1e-4
+"""Of a response, and a tenth of it of the largest one of the layer: how far a copy may differ."""
+
+
+class Pooling:
+    """Pools outputs as they are seen, and knows what it has pooled as long as the tensor lives unchanged."""
+
+    def __init__(self, reductions: Sequence[Reduction]) -> None:
+        self.reductions = tuple(reductions)
+        self._known = WeakTensorKeyDictionary()  # of a tensor: its version, the view, and its reductions
+
+    def __call__(self, seen: Seen, view: View, undoing: Undoing | None) -> tuple[Tensor, ...]:
+        """The reductions of a layer: a part of what was seen, or with ``undoing`` of what came before its batch norm."""
+        assert seen.output is not None
+        done = self._done(seen.output, view)
+        if done is None:
+            done = self._rectified(seen, view)
+            if not seen.output.is_inference():  # such a tensor does not count its changes
+                self._known[seen.output] = (_changes(seen.output), view, done)
+        output = view(seen.output)
+        output = output.float() if output.dtype in HALF else output
+        found = []
+        for reduction in self.reductions:
+            if reduction in done:
+                pooled = done[reduction]
+            else:
+                pooled = done[reduction] = _pooled(output, reduction)
+            found.append(pooled if undoing is None else _undone(undoing, reduction, pooled, output))
+        return tuple(found)
+
+    def _done(self, tensor: Tensor, view: View, *, changes: int = 0) -> dict[Reduction, Tensor] | None:
+        """What is known of a tensor that has been changed so many times since."""
+        if tensor.is_inference() or tensor not in self._known:
+            return None
+        version, seen_as, done = self._known[tensor]
+        return done if (version, seen_as) == (_changes(tensor) - changes, view) else None
+
+    def _rectified(self, seen: Seen, view: View) -> dict[Reduction, Tensor]:
+        """What follows for the output of a rectifier from what is known of its input."""
+        high = seen.module.high if isinstance(seen.module, Overwriting) else RECTIFIERS.get(type(seen.module))
+        if high is None or seen.given is None:
+            return {}
+        done = self._done(seen.given, view, changes=1 if seen.given is seen.output else 0)
+        return {} if done is None or "max" not in done else {"max": done["max"].clamp(0, high)}
+
+
+def _changes(tensor: Tensor) -> int:
+    """How often it has been changed in place."""
+    return int(tensor._version)  # noqa: SLF001 - torch shows it nowhere else
+
+
+def _pooled(output: Tensor, reduction: Reduction) -> Tensor:
+    """The reduction, as no part of the output, which may be overwritten."""
+    pooled = pool(output, reduce=reduction)
+    return pooled if reduction in ("mean", "max") and output.ndim > 2 else pooled.clone()
+
+
+def _undone(undoing: Undoing, reduction: Reduction, pooled: Tensor, output: Tensor) -> Tensor:
+    """The reduction of what a convolution gave, whose batch norm gives ``output``."""
+    if reduction not in ("mean", "max"):
+        return _pooled(undoing(output), reduction)
+    falling = undoing.scale < 0
+    if reduction == "max" and bool(falling.any()):
+        pooled = pooled.clone()
+        pooled[:, falling] = -pool(-output[:, falling], reduce="max")
+    return undoing(pooled)
+
+
+def recording_copies(
+    network: TorchNetwork, layers: tuple[str, ...], copies: int, kept: Sequence[Network]
+) -> list[Network]:
+    """So many faster copies, those that were ``kept`` first; none where there is none that gives the same responses."""
+    with suppress(Exception):  # whatever a module does that cannot be copied or folded, it stays as it is
+        expected = _responses(network, network, layers)
+
+        def alike(twin: Network) -> bool:
+            return _alike(expected, _responses(network, twin, layers))
+
+        found = list(filter(alike, kept[:copies]))
+        if len(found) == copies:
+            return found
+        for twin in _twins(network, layers, copies):
+            with suppress(Exception):
+                if alike(twin):
+                    return [twin, *filter(alike, (_another(twin) for _ in range(copies - 1)))]
+    return []
+
+
+def _twins(network: TorchNetwork, layers: tuple[str, ...], copies: int) -> Iterator[TorchNetwork]:
+    """Copies of the network, the fastest first."""
+    for overwriting in (True, False):
+        with suppress(Exception):
+            yield _folded(network, layers, overwriting=overwriting)
+    if copies > 1:
+        yield network.with_module(_sharing(network.module))
+
+
+def _another(twin: TorchNetwork) -> TorchNetwork:
+    """A copy of a copy, which shares its weights."""
+    other = twin.with_module(_sharing(twin.module))
+    other.moved, other.undoing, other.channels_last = twin.moved, twin.undoing, twin.channels_last
+    return other
+
+
+def _sharing(module: nn.Module) -> nn.Module:
+    """A copy with the same weights in memory, which want no gradient there."""
+    weights = {
+        id(weight): nn.Parameter(weight.detach(), requires_grad=False)
+        for weight in module.parameters()
+        if type(weight) is nn.Parameter
+    }
+    return copy.deepcopy(module, weights)
+
+
+def _folded(network: TorchNetwork, layers: tuple[str, ...], *, overwriting: bool) -> TorchNetwork:
+    places = {name: network.place(name) for name in layers}
+    module = copy.deepcopy(network.module)
+    with frozen(module):
+        flow = Flow.of(module, network.input.normalise(network.blank()).to(network.dtype))
+        parts = {
+            place.home for place in places.values() if place.view != View()
+        }  # of what they give, which is not undone
+        homes = {place.home for place in places.values()}
+        undone: dict[str, tuple[str, Undoing]] = {}
+        for name, norm in module.named_modules():
+            before = flow.before(name)
+            if (
+                isinstance(norm, nn.BatchNorm2d)
+                and before in homes - parts
+                and (undoing := Undoing.of(norm)) is not None
+            ):
+                undone[before] = (name, undoing)
+        folded = fold_batch_norms(module, flow, keep=homes - set(undone))
+        if overwriting:
+            fold_padding(module, flow)
+            rectify_in_place(module, flow, keep=())
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    twin = network.with_module(module.requires_grad_(False))
+    twin.channels_last = True
+    for name, place in places.items():
+        norm, undoing = undone.get(place.home, ("", None))
+        if norm in folded and undoing is not None:
+            twin.moved[name] = Where(norm, f"{norm}#0", place.view)
+            twin.undoing[name] = undoing
+    return twin
+
+
+def _responses(network: TorchNetwork, asked: Network, layers: tuple[str, ...]) -> list[np.ndarray]:
+    """Those of two random pictures of the network's input size, layer by layer: the means, and the maxima."""
+    shape = (2, *network.input.size, network.input.channels)
+    pictures = np.random.default_rng(0).random(shape, np.float32)
+    return [values for found in asked.reduced(pictures, layers, ("mean", "max")) for values in found.values()]
+
+
+def _alike(expected: list[np.ndarray], found: list[np.ndarray]) -> bool:
+    for one, other in zip(expected, found, strict=True):
+        finite = np.abs(one[np.isfinite(one)])
+        slack = 0.1 * TOLERANCE * float(finite.max(initial=0)) + 1e-12
+        if not np.allclose(other, one, rtol=TOLERANCE, atol=slack, equal_nan=True):
+            return False
+    return True
