@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from neuronatlas.errors import NeuronAtlasError, WrongInput
-from neuronatlas.executors.ray_worker import one_line
+from neuronatlas.executors.base import reason_of
 
 _LONGEST_FOLDER = 24
 """Characters; a socket's path may have 103 on macOS and 107 on Linux, of which Ray needs about 75."""
@@ -63,8 +63,8 @@ class Cluster:
         """The resources of each node that is said to be alive; a dead one is for a while."""
         return {node["NodeID"]: node["Resources"] for node in self.ray.nodes() if node["Alive"]}
 
-    def words(self) -> str:
-        """The resources of its nodes, for an error."""
+    def __str__(self) -> str:
+        """The resources of its nodes."""
         nodes = list(self.nodes().values())
         listed = "; ".join(_words(resources) for resources in nodes[:8]) + ("; ..." if len(nodes) > 8 else "")
         return f"{len(nodes)} node{'s' * (len(nodes) != 1)} ({listed})"
@@ -100,6 +100,7 @@ def connected(address: str | None, workers: int | None, needs: Needs) -> Iterato
             mine = _ours.users > 0
         else:
             _ours.folder = _connect(ray, address, workers, needs)
+            ray._private.worker._worker_logs_enabled = False  # noqa: SLF001 - else deaths are printed to standard output
             mine = True
         _ours.users += mine
     try:
@@ -109,6 +110,7 @@ def connected(address: str | None, workers: int | None, needs: Needs) -> Iterato
             _ours.users -= mine
             if mine and not _ours.users:
                 ray.shutdown()
+                ray._private.worker._worker_logs_enabled = True  # noqa: SLF001
                 _forget_token()
                 _remove(_ours.folder)
                 _ours.folder = None
@@ -126,7 +128,7 @@ def _connect(ray: Any, address: str | None, workers: int | None, needs: Needs) -
             try:
                 ray.init(address=address, **quiet)
             except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
-                message = f"no Ray cluster can be reached at address={address!r} ({one_line(error)}): is it running? ray status says so"
+                message = f"no Ray cluster can be reached at address={address!r} ({reason_of(error)}): is it running? ray status says so"
                 raise NeuronAtlasError(message) from error
             return None
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -142,7 +144,7 @@ def _connect(ray: Any, address: str | None, workers: int | None, needs: Needs) -
             _remove(folder)
             if not isinstance(error, Exception):
                 raise
-            message = f"Ray could not be started on this machine: {one_line(error)}"
+            message = f"Ray could not be started on this machine: {reason_of(error)}"
             raise NeuronAtlasError(message) from error
         return folder
 
@@ -179,7 +181,7 @@ def _has_token() -> bool:
 def _forget_token() -> None:
     """Ray keeps the first token that it reads, and the next cluster of this process has another one."""
     with suppress(ImportError, AttributeError):  # older ones have no tokens
-        from ray._raylet import AuthenticationTokenLoader
+        from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined, unused-ignore]
 
         AuthenticationTokenLoader.instance().reset_cache()
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from neuronatlas.errors import NeuronAtlasError, WrongInput
+from neuronatlas.errors import NeuronAtlasError
+from neuronatlas.executors.base import perform, reason_of
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,7 @@ def raised(error: BaseException) -> Raised:
     ours = [kind for kind in type(error).__mro__ if kind.__module__ == NeuronAtlasError.__module__]
     if ours:
         return Raised(ours[0], str(error))
-    return Raised(None, f"{type(error).__name__}: {one_line(error)}" if str(error) else type(error).__name__)
-
-
-def one_line(error: object) -> str:
-    """A message without its breaks of lines."""
-    return " ".join(str(error).split())
+    return Raised(None, reason_of(error))
 
 
 class RayWorker:
@@ -59,18 +55,20 @@ class RayWorker:
             return raised(error)
         return None
 
-    def do(self, task: Any) -> bytes | Raised | None:
-        """The result, or what was raised; None where the task was not begun, since one before it left things unsure."""
+    def do(self, task: Any, after: None) -> tuple[None, bytes | Raised | None]:  # noqa: ARG002 - Ray waits for it
+        """That it is over, and the result, or what was raised, or None where the task was not begun.
+
+        ``after`` is the first of what the task before this one gave: Ray sends this one when that has arrived with the
+        driver, so of an actor that died everybody knows which task it was at. Nothing is begun after an error that is not
+        one of this package.
+        """
         worker = self._worker
         if worker is None:
-            return None
+            return None, None
         try:
-            result = worker(task)
+            return None, perform(worker, task)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, the driver has to know
             reason = raised(error)
             if reason.kind is None:
                 self.stop()
-            return reason
-        if not isinstance(result, bytes):
-            return Raised(WrongInput, f"a worker's result has to be bytes, not {type(result).__name__}")
-        return result
+            return None, reason
