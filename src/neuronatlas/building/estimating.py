@@ -14,7 +14,7 @@ from neuronatlas.building.settling import Job, spread
 from neuronatlas.building.tasks import THUMBNAIL
 from neuronatlas.errors import NoPictures
 from neuronatlas.rendering import Recipe, fit_canvas, render, tile_size
-from neuronatlas.rendering.workers import processors
+from neuronatlas.networks.threads import processors
 from neuronatlas.responses import BATCH, in_colours_of, pixels
 from neuronatlas.units import Unit
 

@@ -248,7 +248,7 @@ def _executor(name: str, workers: int | None, address: str | None, gpus: float) 
 
 def _threads(workers: int | None, executor: str) -> int | None:
     """The threads of each worker: one for a worker of Ray, an equal part of the processors for local ones."""
-    from neuronatlas.rendering.workers import processors
+    from neuronatlas.networks.threads import processors
 
     if executor == "ray":
         return 1
