@@ -15,6 +15,7 @@ from neuronatlas.networks.base import Layer, Network, NotReached, layer_names
 from neuronatlas.networks.pooling import Reduction, check_reduction
 from neuronatlas.networks.threads import in_order, one_thread, processors
 from neuronatlas.stimuli import Stimulus, StimulusSet, folder
+from neuronatlas.stimuli.decoding import drawn
 from neuronatlas.table import Responses
 from neuronatlas.units import Unit
 
@@ -156,11 +157,10 @@ def _reached(
 
 
 def _batches(network: Network, shown: StimulusSet | np.ndarray) -> Iterator[np.ndarray]:
-    for start in range(0, len(shown), BATCH):
-        if isinstance(shown, np.ndarray):
-            yield shown[start : start + BATCH]
-        else:
-            yield in_colours_of(network, pixels(network, shown.items[start : start + BATCH]))
+    if isinstance(shown, np.ndarray):
+        yield from (shown[start : start + BATCH] for start in range(0, len(shown), BATCH))
+    else:
+        yield from (in_colours_of(network, pictures) for pictures in ahead(network, shown))
 
 
 def units_of(layer: Layer, reduce: Reduction = "mean") -> Iterator[Unit]:
@@ -187,11 +187,21 @@ def places(layer: Layer, reduce: Reduction) -> Iterator[tuple[int, int] | None]:
 
 def pixels(network: Network, stimuli: Iterable[Stimulus]) -> UInt8[np.ndarray, "n h w 3"]:
     """The stimuli at the network's input size; what is longer than wide is drawn square and cut at the middle."""
-    height, width = network.input.size
-    side = max(height, width)
+    return _cut(network, np.stack([item.draw(max(network.input.size)) for item in stimuli]))
+
+
+def ahead(
+    network: Network, stimuli: Iterable[Stimulus], *, workers: int | None = None
+) -> Iterator[UInt8[np.ndarray, "n h w 3"]]:
+    """What `pixels` gives, `BATCH` at a time, drawn by other threads before it is asked for."""
+    for squares in drawn(stimuli, max(network.input.size), batch=BATCH, workers=workers):
+        yield _cut(network, squares)
+
+
+def _cut(network: Network, squares: UInt8[np.ndarray, "n side side 3"]) -> UInt8[np.ndarray, "n h w 3"]:
+    (height, width), side = network.input.size, squares.shape[1]
     top, left = (side - height) // 2, (side - width) // 2
-    drawn = [item.draw(side)[top : top + height, left : left + width] for item in stimuli]
-    return np.stack(drawn)
+    return squares[:, top : top + height, left : left + width]
 
 
 def in_colours_of(network: Network, pictures: UInt8[np.ndarray, "n h w 3"]) -> UInt8[np.ndarray, "n h w c"]:

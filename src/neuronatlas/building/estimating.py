@@ -13,9 +13,10 @@ import numpy as np
 from neuronatlas.building.settling import Job, spread
 from neuronatlas.building.tasks import THUMBNAIL
 from neuronatlas.errors import NoPictures
-from neuronatlas.rendering import Recipe, fit_canvas, render, tile_size
+from neuronatlas.networks.base import Network
 from neuronatlas.networks.threads import processors
-from neuronatlas.responses import BATCH, in_colours_of, pixels
+from neuronatlas.rendering import Recipe, fit_canvas, render, tile_size
+from neuronatlas.responses import BATCH, in_colours_of, pixels, recorded
 from neuronatlas.units import Unit
 
 
@@ -61,10 +62,10 @@ def estimate(job: Job, *, timed: int = 12) -> Estimate:
     """
     names = [entry.name for entry in job.manifest.layers]
     shown = pixels(job.network, job.stimuli.items[:BATCH])
-    answer = partial(job.network.respond, in_colours_of(job.network, shown), names)
-    answer()  # the first call pays for what is made once
-    drawing = _timed(lambda: pixels(job.network, job.stimuli.items[:BATCH]))
-    stimulus = (_timed(answer) + drawing) / len(shown)
+    few, more = processors(), 3 * processors()  # batches, of which each worker takes its part
+    batch = in_colours_of(job.network, shown)
+    times = [_timed(partial(_answered, job.network, [batch] * count, names)) for count in (few, more)]
+    stimulus = max(times[1] - times[0], times[1] / 3) / ((more - few) * len(shown))
     counts = Counter(shard.layer for shard in job.plan.of("renderings"))
     fitted = {number: fit_canvas(job.network, [names[number]], job.recipe) for number in counts}
     drawn = sorted(counts)
@@ -82,6 +83,11 @@ def estimate(job: Job, *, timed: int = 12) -> Estimate:
     units, rendered = sum(entry.units for entry in job.manifest.layers), sum(cost.asked for cost in costs)
     seconds, size = total(len(job.stimuli), units, stimulus, costs)
     return Estimate(units, rendered, len(job.plan.shards), seconds, round(size))
+
+
+def _answered(network: Network, batches: list[np.ndarray], names: list[str]) -> None:
+    for _ in recorded(network, batches, names):
+        pass
 
 
 def _filled(pictures: int, tile: int) -> int:

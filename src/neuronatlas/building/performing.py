@@ -22,6 +22,7 @@ from neuronatlas import stimuli as showing
 from neuronatlas import view
 from neuronatlas.atlas import Atlas, Shard
 from neuronatlas.building.settling import Job, Source, prepare
+from neuronatlas.building.statistics import merged
 from neuronatlas.building.tasks import KINDS, opening
 from neuronatlas.errors import Unfinished, WrongInput
 from neuronatlas.executors.base import Executor, Failure
@@ -47,7 +48,7 @@ def build(
     **choices: Any,
 ) -> Atlas:
     """The atlas of ``network`` in ``folder``; an unfinished one is gone on with. ``choices`` are those of `prepare`."""
-    shown = stimuli if isinstance(stimuli, StimulusSet) else showing.folder(Path(stimuli))
+    shown = stimuli if isinstance(stimuli, StimulusSet) else showing.find(stimuli)
     return perform(prepare(network, shown, **choices), folder, executor=executor, progress=progress)
 
 
@@ -141,12 +142,8 @@ class _Work:
             if self.atlas.has(shard):
                 return
             self.told("map", 0, 1)
-            chosen = self.atlas.manifest.settings["map"]
-            response_map = ResponseMap(
-                chosen["correlation"], chosen["layout"], seed=self.job.seed, perplexity=chosen["perplexity"]
-            )
-            fitted = response_map.fit(self.atlas.responses())
-            tensors: dict[str, np.ndarray] = {
+            fitted, statistics = self._fitted()
+            tensors: dict[str, np.ndarray] = statistics | {
                 "positions": fitted.positions,
                 "neighbours": fitted.neighbours.indices[:, :30],
                 "correlations": fitted.neighbours.correlations[:, :30],
@@ -154,6 +151,20 @@ class _Work:
             }
             self.atlas.put(shard, tensors, about={"quality": fitted.quality, "notes": list(fitted.notes)})
             self.told("map", 1, 1)
+
+    def _fitted(self) -> tuple[ResponseMap, dict[str, np.ndarray]]:
+        """The map of all responses, and what else is known of them all where not all are kept."""
+        chosen = self.atlas.manifest.settings["map"]
+        settings = {"seed": self.job.seed, "perplexity": chosen["perplexity"]}
+        few = "statistics" in self.atlas.manifest.settings
+        response_map = ResponseMap(
+            chosen["correlation"], chosen["layout"], scale="minmax" if few else "percentile", **settings
+        )
+        if not few:
+            return response_map.fit(self.atlas.responses()), {}
+        moments, extremes, sketch = merged(self.atlas.get(shard)[0] for shard in self.atlas.plan.of("responses"))
+        fitted = response_map.fit_sketch(sketch, moments, self.atlas.units, shown=self.atlas.responses())
+        return fitted, moments.arrays() | extremes.arrays()
 
 
 class _Pages:

@@ -12,12 +12,16 @@ import numpy as np
 from neuronatlas import atlas as keeping
 from neuronatlas import zoo
 from neuronatlas.atlas import LayerEntry, Manifest, Plan
+from neuronatlas.building.statistics import BEST, SHOWN, worth_it
 from neuronatlas.errors import WrongInput
 from neuronatlas.maps import ResponseMap
+from neuronatlas.maps.sketch import SIZE
 from neuronatlas.networks.base import Network
 from neuronatlas.rendering import Recipe, recipe_of
 from neuronatlas.stimuli import StimulusSet
 
+_STRETCH, _STRETCHES = 4096, 64
+"""Statistics are kept of stretches of at least so many stimuli, and of so many stretches at most."""
 Source = Callable[[], Network]
 """Makes the network where a worker is; it has to be picklable, as a function of a module is."""
 
@@ -43,14 +47,18 @@ def prepare(
     units: int | None = None,
     preset: str = "fast",
     seed: int = 0,
-    correlation: str = "spearman",
+    correlation: str | None = None,
+    statistics: bool | None = None,
 ) -> Job:
     """Settle what a build will do.
 
     ``network`` may be a word for `neuronatlas.load`, or a function that makes it: then workers in other processes make it
     for themselves; one that is given as it is goes to them as a copy.
     ``layers`` are names or patterns such as ``blocks.*``; every unit of each goes on the map. ``units`` bounds how many of
-    a layer are rendered, evenly spread over it (None: all). Raises `UnknownName` or `WrongInput`.
+    a layer are rendered, evenly spread over it (None: all). ``statistics``: of the responses only their moments, the best
+    and worst stimuli of each unit and a sketch are kept, and whole rows of a thousand stimuli; by default, where the
+    whole table would be too large to keep. A sketch has Pearson's ``correlation`` alone, a table has "spearman" (its
+    default) too. Raises `UnknownName` or `WrongInput`.
     """
     if not len(stimuli):
         message = "stimuli is empty: give at least one picture"
@@ -68,6 +76,15 @@ def prepare(
         layer = found.layer(name)
         entries.append(LayerEntry(name, layer.kind, layer.units, layer.shape, fields[name]))
     rendered = {number: spread(entry.units, units) for number, entry in enumerate(entries)}
+    table = (len(stimuli), sum(entry.units for entry in entries))
+    few = worth_it(*table) if statistics is None else statistics
+    if few and correlation not in (None, "pearson"):
+        message = (
+            f"correlation {correlation!r} needs the whole table, of {table[0]} stimuli x {table[1]} units: choose "
+            "'pearson', or statistics=False"
+        )
+        raise WrongInput(message)
+    correlation = correlation or ("pearson" if few else "spearman")
     response_map = ResponseMap(correlation=correlation, seed=seed)
     manifest = Manifest(
         network={"name": found.name, "fingerprint": found.fingerprint, "input": asdict(found.input)},
@@ -87,11 +104,14 @@ def prepare(
                 "layout": response_map.layout,
                 "perplexity": response_map.perplexity,
             },
-        },
+        }
+        | ({"statistics": {"best": BEST, "shown": SHOWN, "sketch": SIZE}} if few else {}),
         software=_software(),
     )
     manifest = Manifest.parse(manifest.text(), source="the manifest")  # tuples as a file would give them back
-    return Job(found, stimuli, manifest, keeping.plan(manifest, rendered), recipe, seed, source)
+    each = max(_STRETCH, -(-len(stimuli) // _STRETCHES)) if few else 64
+    plan = keeping.plan(manifest, rendered, stimuli_a_shard=each)
+    return Job(found, stimuli, manifest, plan, recipe, seed, source)
 
 
 def choose_layers(network: Network, patterns: Iterable[str]) -> list[str]:

@@ -13,12 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from neuronatlas.atlas import Atlas, Shard, pack
-from neuronatlas.building.settling import Job, Source
+from neuronatlas.building.settling import Job, Source, spread
+from neuronatlas.building.statistics import SHOWN, Gathering
 from neuronatlas.errors import NeuronAtlasError, NoPictures, WrongInput
 from neuronatlas.images.files import centre_crop_resize
+from neuronatlas.maps.extremes import first_alike
 from neuronatlas.networks.base import Network
 from neuronatlas.rendering import recipe_of, render
-from neuronatlas.responses import BATCH, in_colours_of, pixels
+from neuronatlas.responses import ahead, in_colours_of, recorded
 from neuronatlas.stimuli import StimulusSet
 from neuronatlas.units import Unit
 
@@ -40,6 +42,7 @@ class Opening:
     layers: tuple[str, ...]
     preset: str
     seed: int
+    statistics: bool = False
     threads: int | None = None
     folder: Path | None = None
 
@@ -66,6 +69,7 @@ def opening(job: Job, folder: Path, threads: int | None, *, here: bool) -> Openi
         names,
         job.recipe.preset,
         job.seed,
+        "statistics" in job.manifest.settings,
         threads,
         folder.absolute(),
     )
@@ -93,20 +97,40 @@ class Worker:
             return None
 
     def _responses(self, shard: Shard) -> bytes:
+        """The responses to a stretch of stimuli, or their statistics and a few of them."""
+        names = list(self.given.layers)
         small: list[np.ndarray] = []
+        rows: list[np.ndarray] = []
+        everything = range(shard.start, shard.stop)
+        shown = sorted(set(spread(len(self.given.stimuli), SHOWN)) & set(everything)) if self.given.statistics else None
+        kept = set(everything if shown is None else shown)
+        gathering = Gathering(shard.start, self._alike, self.given.seed) if shown is not None else None
 
         def batches() -> Iterator[np.ndarray]:
-            for start in range(shard.start, shard.stop, BATCH):
-                shown = pixels(self.network, self.given.stimuli.items[start : min(start + BATCH, shard.stop)])
-                small.extend(centre_crop_resize(picture, THUMBNAIL) for picture in shown)
-                yield in_colours_of(self.network, shown)
+            start = shard.start
+            items = self.given.stimuli.items[shard.start : shard.stop]
+            for pictures in ahead(self.network, items, workers=self.given.threads):
+                stop = start + len(pictures)
+                chosen = [pictures[number - start] for number in range(start, stop) if number in kept]
+                small.extend(centre_crop_resize(picture, THUMBNAIL) for picture in chosen)
+                start = stop
+                yield in_colours_of(self.network, pictures)
 
-        names = list(self.given.layers)
-        found = [
-            np.concatenate([part[name] for name in names], axis=1)
-            for part in (self.network.respond(each, names) for each in batches())
-        ]
-        return pack({"responses": np.concatenate(found), "thumbnails": np.stack(small)})
+        first = shard.start
+        for part in recorded(self.network, batches(), names, workers=self.given.threads):
+            values = np.concatenate([part[name] for name in names], axis=1)
+            if gathering is not None:
+                gathering.take(values)
+            rows.append(values[[number in kept for number in range(first, first + len(values))]])
+            first += len(values)
+        tensors = {"responses": np.concatenate(rows), "thumbnails": _stacked(small)}
+        if gathering is not None:
+            tensors |= gathering.arrays() | {"shown": np.array(shown, np.int64)}
+        return pack(tensors)
+
+    @cached_property
+    def _alike(self) -> np.ndarray:
+        return first_alike(item.identity for item in self.given.stimuli)
 
     def _renderings(self, shard: Shard) -> bytes:
         layer = self.given.layers[shard.layer]
@@ -137,3 +161,7 @@ class Worker:
                 "recipe": made[0].recipe.settings,
             }
         return pack(tensors, about)
+
+
+def _stacked(pictures: list[np.ndarray]) -> np.ndarray:
+    return np.stack(pictures) if pictures else np.zeros((0, THUMBNAIL, THUMBNAIL, 3), np.uint8)

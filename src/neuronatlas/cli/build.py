@@ -83,7 +83,7 @@ def build(
         "normalise": normalise,
         "input_size": input_size,
         "channel_order": channel_order,
-        "images": str(images.absolute()),
+        "images": str(images if str(images).startswith("hf:") else images.absolute()),
         "layers": layer or ["*"],
         "units": units,
         "preset": preset,

@@ -31,7 +31,10 @@ NORMALISE = typer.Option(
 )
 CHANNEL_ORDER = typer.Option("--channel-order", help="rgb or bgr.")
 JSON = typer.Option("--json", help="Print the result as JSON.")
-IMAGES = typer.Option("--images", help="A folder of pictures; a sub-folder is a class.")
+IMAGES = typer.Option(
+    "--images",
+    help="A folder of pictures (a sub-folder is a class), tar or zip files, .npy, .npz, .zarr, or hf:FOLDER.",
+)
 PRESET = typer.Option("--preset", help='"fast", "best" for the finest, or "lucid" for its published defaults.')
 SEED = typer.Option("--seed", help="Decides every random choice.")
 
@@ -83,10 +86,10 @@ def _normalisation(text: str) -> Normalisation:
 
 
 def load_stimuli(images: Path) -> StimulusSet:
-    """The pictures of a folder; which are skipped is said."""
+    """The pictures that ``--images`` means; which are skipped is said."""
     from neuronatlas import stimuli
 
-    found = stimuli.folder(images)
+    found = stimuli.find(images)
     if found.skipped:
         say(f"{len(found.skipped)} of {len(found) + len(found.skipped)} pictures are skipped:")
         for name, reason in found.skipped[:5]:

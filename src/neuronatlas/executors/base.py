@@ -7,7 +7,7 @@ done again elsewhere. Results come in any order; only the caller writes anything
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -31,7 +31,7 @@ class Failure:
 class Executor(Protocol):
     """Something that runs tasks. ``opener`` and the tasks are pickled where workers are other processes."""
 
-    def run(self, opener: Opener[Task], tasks: Sequence[Task]) -> Iterator[tuple[Task, bytes | Failure]]:
+    def run(self, opener: Opener[Task], tasks: Sequence[Task]) -> Generator[tuple[Task, bytes | Failure]]:
         """Each task, as the object that was given, with its result as it gets ready; leaving the iterator stops all workers.
 
         A task that raises an error of this package is a `Failure` at once; only `Cancelled` goes to the caller and ends

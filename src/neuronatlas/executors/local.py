@@ -14,7 +14,7 @@ import queue
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, Generic
@@ -32,7 +32,7 @@ class Here:
 
     stop: Callable[[], bool] = bool
 
-    def run(self, opener: Opener[Task], tasks: Sequence[Task]) -> Iterator[tuple[Task, bytes | Failure]]:
+    def run(self, opener: Opener[Task], tasks: Sequence[Task]) -> Generator[tuple[Task, bytes | Failure]]:
         """See `Executor`. A task that ends this process ends it all; an error that stays in a process stays in this one."""
         worker: Worker[Task] | None = None
         for task in tasks:
@@ -92,7 +92,7 @@ class Processes:
         """The threads of each process: at least one."""
         return self.threads or max(1, processors() // self.count)
 
-    def run(self, opener: Opener[Task], tasks: Sequence[Task]) -> Iterator[tuple[Task, bytes | Failure]]:
+    def run(self, opener: Opener[Task], tasks: Sequence[Task]) -> Generator[tuple[Task, bytes | Failure]]:
         """See `Executor`. Raises `WrongInput` where ``opener`` or a task cannot be pickled, before any is begun."""
         sealed = pickled(opener, "opener")
         for number, task in enumerate(tasks):
@@ -122,7 +122,7 @@ class _Crew(Generic[Task]):
         self.misses = Counter[Attendant]()
         self.once_opened = False
 
-    def run(self) -> Iterator[tuple[Task, bytes | Failure]]:
+    def run(self) -> Generator[tuple[Task, bytes | Failure]]:
         """Run all tasks; no process is left when this ends, however it does."""
         at_once = True
         try:

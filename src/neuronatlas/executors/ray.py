@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 
 from neuronatlas.errors import WrongInput
@@ -55,7 +55,7 @@ class Ray:
             if wrong:
                 raise WrongInput(message)
 
-    def run(self, opener: Opener[Task], tasks: Sequence[Task]) -> Iterator[tuple[Task, bytes | Failure]]:
+    def run(self, opener: Opener[Task], tasks: Sequence[Task]) -> Generator[tuple[Task, bytes | Failure]]:
         """See `neuronatlas.executors.base.Executor`. Raises `WrongInput` where ``opener`` or a task cannot be pickled."""
         if not tasks:
             return

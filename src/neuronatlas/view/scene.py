@@ -82,11 +82,8 @@ def scene_of(atlas: Atlas) -> Scene:
     manifest, plan = atlas.manifest, atlas.plan
     first = dict(zip([layer.name for layer in manifest.layers], _offsets(manifest.layers), strict=True))
     laid_out, about = atlas.get(plan.of("map")[0])
-    responses, thumbnails = [], []
-    for shard in plan.of("responses"):
-        tensors, _ = atlas.get(shard)
-        responses.append(tensors["responses"])
-        thumbnails += list(tensors["thumbnails"])
+    table = atlas.responses()
+    thumbnails = [each for shard in plan.of("responses") for each in atlas.get(shard)[0]["thumbnails"]]
     status = ["" if np.isfinite(place).all() else "constant" for place in laid_out["positions"]]
     reasons: dict[int, str] = {}
     pictures: dict[int, ScenePicture] = {}
@@ -104,7 +101,6 @@ def scene_of(atlas: Atlas) -> Scene:
                 continue
             image = np.broadcast_to(tensors["images"][row], (*tensors["images"].shape[1:3], 3))  # grey ones too
             pictures[unit] = ScenePicture(image, float(tensors["scores"][row]), tensors["curves"][row])
-    names, labels = manifest.stimuli["names"], manifest.stimuli["labels"]
     return Scene(
         title=manifest.network["name"],
         layers=tuple(
@@ -115,8 +111,8 @@ def scene_of(atlas: Atlas) -> Scene:
         positions=laid_out["positions"].astype(np.float32),
         status=tuple(status),
         reasons=reasons,
-        stimuli=tuple(SceneStimulus(*entry) for entry in zip(names, labels, thumbnails, strict=True)),
-        responses=np.concatenate(responses),
+        stimuli=tuple(SceneStimulus(*entry) for entry in zip(table.stimuli, table.labels, thumbnails, strict=True)),
+        responses=table.values,
         neighbours=laid_out["neighbours"].astype(np.int32),
         correlations=laid_out["correlations"].astype(np.float32),
         pictures=pictures,
