@@ -42,7 +42,9 @@ def array(
         x = Path(x)
         what, before = repr(str(x)), f"{readable(x.stem)}/"
     rows = _rows(x, member, what)
-    if len(rows.shape) < 3 or not is_picture(rows.shape[1:]) or (rows.dtype != np.uint8 and rows.dtype.kind != "f"):
+    one = len(rows.shape) == 3 and rows.shape[2] in (1, 3, 4)  # a picture, rather than several that are so narrow
+    numbers = rows.dtype == np.uint8 or rows.dtype.kind == "f"
+    if len(rows.shape) < 3 or one or not is_picture(rows.shape[1:]) or not numbers:
         message = f"images (={what}) has the shape {rows.shape} and holds {rows.dtype}: for each of n pictures, {RULE}"
         raise WrongInput(message)
     count = rows.shape[0]

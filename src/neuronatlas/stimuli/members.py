@@ -162,7 +162,7 @@ def _in_zip(archive: Path) -> Iterator[tuple[str, Member | str]]:
     except Exception as error:  # a damaged directory makes zipfile raise nearly anything
         message = f"images (={str(archive)!r}) is a zip file that is cut or damaged ({error}): copy it again"
         raise WrongInput(message) from error
-    ends = [*(each.header_offset for each in found[1:]), archive.stat().st_size]
+    ends = [*(each.header_offset for each in found), archive.stat().st_size][1:]
     for each, end in zip(found, ends, strict=True):
         if not each.is_dir():
             yield each.filename, _zip_member(archive, each, end)

@@ -84,7 +84,7 @@ class Blocks:
             self._kept[number] = block
             if len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
-        return block[place]
+        return np.asarray(block[place])
 
 
 def _check_codecs(what: str, metadata: dict[str, Any]) -> None:
