@@ -89,6 +89,9 @@ def connected(address: str | None, workers: int | None, needs: Needs) -> Iterato
     Where this process is connected already, that is used and left as it is. Otherwise it is connected to ``address``
     ("auto": the cluster of this machine) or to the environment's RAY_ADDRESS; without both a cluster is started here.
     """
+    if (address or "").startswith("ray://"):
+        message = f"address={address!r} is that of Ray Client, which is not used here: run this on a machine of the cluster, address='auto'"
+        raise WrongInput(message)
     try:
         import ray
     except ImportError as error:
@@ -119,9 +122,6 @@ def connected(address: str | None, workers: int | None, needs: Needs) -> Iterato
 def _connect(ray: Any, address: str | None, workers: int | None, needs: Needs) -> Path | None:
     """Connect, or start a cluster: then the folder of its sockets and logs."""
     address = address or os.environ.get("RAY_ADDRESS") or "local"
-    if address.startswith("ray://"):
-        message = f"address={address!r} is that of Ray Client, which is not used here: run this on a machine of the cluster, address='auto'"
-        raise WrongInput(message)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     with _put_back():
         if address != "local":

@@ -119,6 +119,6 @@ class Hiring:
         message = f"no worker could start in {waited:.0f} s: each needs {self.terms.needs}, and the cluster has {self.cluster}"
         if not fitting and (self.cluster.started_here or waited >= self.terms.patience):
             raise NeuronAtlasError(message)
-        if waited >= self.terms.silence and not self._warned:
+        if waited >= self.terms.patience / 10 and not self._warned:
             self._warned = True
             warnings.warn(f"{message}; still waiting", RuntimeWarning, stacklevel=2)
