@@ -15,7 +15,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import cached_property
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -35,7 +35,6 @@ from neuronatlas.networks.base import (
     awake,
 )
 from neuronatlas.networks.copies import agree, checksum, copied
-from neuronatlas.networks.folding import Undoing
 from neuronatlas.networks.gradients import refuse_lost, refuse_quantised
 from neuronatlas.networks.listing import MIXED, UNSEEN, Table, Where, listed, mixed
 from neuronatlas.networks.modules import first_channels, frozen, moved, only_copies, plain_tensors, rectifies, unwrapped
@@ -44,6 +43,7 @@ from neuronatlas.networks.pooling import Reduction
 from neuronatlas.networks.preprocessing import Given
 from neuronatlas.networks.recording import AT_ONCE, Pooling, recording_copies
 from neuronatlas.networks.slicing import sliced
+from neuronatlas.networks.undoing import Undoing
 from neuronatlas.networks.watching import Seen, Use, Watch
 
 T = TypeVar("T")
@@ -82,10 +82,14 @@ class TorchNetwork(Network):
         with _USES_LOCK:
             self._use = _USES.setdefault(self.module, Use())
         self._recorders: tuple[object, list[Network]] = (None, [])
-        self.moved: dict[str, Where] = {}  # layers of a copy whose batch norm is part of them: where that was,
-        self.undoing: dict[str, Undoing] = {}  # and how to tell them from what it gives
+        self.undoing: dict[str, Undoing] = {}  # layers whose batch norm is part of them; of a copy alone
         self._fields: tuple[object, dict[str, int]] = (None, {})  # what receptive fields are known of which module
         self.cones: dict[str, list[str]] = {}  # what to cut for some units of a layer alone; only a copy is ever cut
+
+    def __reduce__(self) -> tuple[Callable[..., TorchNetwork], tuple[nn.Module], dict[str, object]]:
+        """A copy in another process begins with nothing remembered."""
+        given = {"input": self.input, "name": self.name, "labels": self.labels, "rename": self._rename}
+        return partial(TorchNetwork, **given, aliases=dict(self.aliases)), (self.module,), {"notes": self.notes}
 
     @cached_property
     def _table(self) -> Table:
@@ -214,7 +218,8 @@ class TorchNetwork(Network):
         assert seen.output is not None
         view, undoing = self.place(name).view, self.undoing.get(self.layer(name).name)
         output = view(seen.output.clone())
-        output = output if undoing is None else undoing(output)
+        if undoing is not None and seen.given is not None:
+            output = undoing.whole(output, seen.given)
         if wake and rectifies(seen.module) and seen.given is not None:
             output = awake(output, view(seen.given))
         return output.float() if output.dtype in probing.HALF else output
@@ -287,8 +292,7 @@ class TorchNetwork(Network):
 
     def place(self, layer: str) -> Where:
         """Where a layer's tensor is: the module that gives it, its address there, and the part that the layer is."""
-        name = self.layer(layer).name
-        return self.moved.get(name) or self._table.places[name]
+        return self._table.places[self.layer(layer).name]
 
     def home(self, layer: str) -> str:
         """The name of the module that a layer's tensor comes from."""
