@@ -182,7 +182,6 @@ def closed(place: Path, how: str) -> None:
     if how == "mounted":
         subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
     else:
-        Path(place).chmod(0o755)
         for one in (folder, folder / "shards"):
             one.chmod(0o555)
         if mine == 0:

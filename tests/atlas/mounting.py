@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.atlas import small
@@ -20,6 +23,14 @@ def mounting() -> tuple[str, ...] | None:
         return None
     probe = [*words, "mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", "/tmp"]
     return words if subprocess.run(probe, capture_output=True, check=False).returncode == 0 else None
+
+
+@contextlib.contextmanager
+def in_the_open() -> Iterator[Path]:
+    """A folder that every user may enter, which those of pytest are not."""
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        yield Path(place)
 
 
 def run_apart(module: str, mode: str, place: Path, how: str) -> None:

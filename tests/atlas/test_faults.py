@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from tests.atlas import small
 from tests.atlas.faults import Fault, contents, fail, nothing_half
-from tests.atlas.mounting import run_apart
+from tests.atlas.mounting import in_the_open, run_apart
 
 from neuronatlas.atlas import Atlas, Manifest
 from neuronatlas.atlas.files import write_atomically
@@ -89,10 +89,9 @@ def test_r4_a_full_disk_is_told_with_what_it_takes_and_gone_on_from(tmp_path: Pa
 
 
 @pytest.mark.parametrize("how", ["mounted", "rights"])
-def test_r5_a_folder_that_may_not_be_written_is_told_and_is_as_it_was(tmp_path: Path, how: str) -> None:
-    tmp_path.parent.chmod(0o755)
-    tmp_path.parent.parent.chmod(0o755)
-    run_apart("faults", "closed", tmp_path, how)
+def test_r5_a_folder_that_may_not_be_written_is_told_and_is_as_it_was(how: str) -> None:
+    with in_the_open() as place:
+        run_apart("faults", "closed", place, how)
 
 
 def test_r5_a_quota_is_told(tmp_path: Path) -> None:

@@ -228,13 +228,13 @@ def test_packing_is_the_same_for_the_same_content_in_any_order() -> None:
 
 def test_each_shard_is_hashed_once_and_again_when_it_changed(atlas: Atlas, monkeypatch: pytest.MonkeyPatch) -> None:
     hashed: list[str] = []
-    usual = store._sha256
+    usual = store.sha256
 
     def counted(path: Path) -> str:
         hashed.append(path.stem)
         return usual(path)
 
-    monkeypatch.setattr(store, "_sha256", counted)
+    monkeypatch.setattr(store, "sha256", counted)
     assert atlas.missing() == []
     assert atlas.missing() == []  # what is this new might change again without a trace
     assert len(hashed) == 8

@@ -25,6 +25,15 @@ _NO_SYNC = (errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EACCES)
 """What some file systems say when a folder is to be flushed: they cannot, or need not."""
 
 
+def is_there(path: Path) -> bool:
+    """Is there anything of that name, be it a link? A folder that may not be read is an error, and not an empty one."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
 def is_plain(path: Path) -> bool:
     """Is there a file, and neither a link nor anything that is read without an end?"""
     try:

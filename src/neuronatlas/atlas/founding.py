@@ -6,11 +6,10 @@ cut the same work into other shards. A file that is damaged is replaced where th
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
-from neuronatlas.atlas.files import TEMPORARY, read_text
+from neuronatlas.atlas.files import TEMPORARY, is_there, read_text
 from neuronatlas.atlas.schema import Manifest, Plan, Shard
 from neuronatlas.errors import AtlasDamaged, AtlasMismatch
 
@@ -26,7 +25,7 @@ def founded(folder: Path, manifest: Manifest, plan: Plan) -> tuple[Manifest, Pla
     if (folder / "shards").is_symlink():
         message = f"{folder / 'shards'} is a link, which is not followed: put the folder itself there"
         raise AtlasMismatch(message)
-    if os.path.lexists(folder / "atlas.json"):
+    if is_there(folder / "atlas.json"):
         manifest = _manifest_in(folder, manifest, kept)
     elif folder.exists() and (not folder.is_dir() or any(not _ours(child) for child in folder.iterdir())):
         message = f"{str(folder)!r} holds files that are no atlas: choose a new or an empty folder"

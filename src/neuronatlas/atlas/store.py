@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import re
 import threading
@@ -23,12 +22,20 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load as load_tensors
-from safetensors.numpy import save as save_tensors
 
 from neuronatlas.atlas import locks
-from neuronatlas.atlas.files import TEMPORARY, explained, finish, is_plain, read_text, unfinished, write_atomically
+from neuronatlas.atlas.files import (
+    TEMPORARY,
+    explained,
+    finish,
+    is_plain,
+    is_there,
+    read_text,
+    unfinished,
+    write_atomically,
+)
 from neuronatlas.atlas.founding import founded
+from neuronatlas.atlas.packing import digest_line, marks, pack, sha256, unpack
 from neuronatlas.atlas.schema import LayerEntry, Manifest, Plan, Shard, sealed
 from neuronatlas.errors import AtlasDamaged, UnknownName, WrongInput
 from neuronatlas.table import Responses
@@ -58,10 +65,10 @@ class Atlas:
         """The atlas in ``folder``; raises `WrongInput` where there is none, `AtlasDamaged` where it is broken."""
         path = Path(folder)
         manifest, plan = path / "atlas.json", path / "plan.json"
-        if not os.path.lexists(manifest):
+        if not is_there(manifest):
             message = f"no atlas in {str(folder)!r}: it has no atlas.json; make one with: neuronatlas build"
             raise WrongInput(message)
-        if not os.path.lexists(plan):
+        if not is_there(plan):
             message = f"the atlas in {str(folder)!r} has no plan.json: run the build that made it again"
             raise AtlasDamaged(message)
         if (path / "shards").is_symlink():
@@ -180,7 +187,7 @@ class Atlas:
         path, note = self._files(shard)
         if self.has(shard):
             return
-        line = _note(path, hashlib.sha256(content).hexdigest())
+        line = digest_line(path, hashlib.sha256(content).hexdigest())
         with (
             self.writing(),
             unfinished(path, content) as fresh,
@@ -205,7 +212,7 @@ class Atlas:
             message = f"{path} is not as it was written: run the build again, it makes this shard anew"
             raise AtlasDamaged(message)
         try:
-            return _unpack(content)
+            return unpack(content)
         except (SafetensorError, ValueError, TypeError, KeyError, RecursionError) as error:
             message = f"{path} cannot be read ({error}): run the build again, it makes this shard anew"
             raise AtlasDamaged(message) from error
@@ -238,21 +245,21 @@ class Atlas:
 
     def _state(self, shard: Shard) -> str:
         path, note = self._files(shard)
-        if not os.path.lexists(path) or not os.path.lexists(note):
+        if not is_there(path) or not is_there(note):
             return "absent"
         if not is_plain(path) or not is_plain(note):
             return "damaged"
-        return "whole" if note.read_bytes() == _note(path, _sha256(path)) else "damaged"
+        return "whole" if note.read_bytes() == digest_line(path, sha256(path)) else "damaged"
 
     def _content(self, shard: Shard) -> bytes | None:
         """The bytes of a shard, or None where its digest does not fit."""
         path, note = self._files(shard)
         content = path.read_bytes()
-        return content if note.read_bytes() == _note(path, hashlib.sha256(content).hexdigest()) else None
+        return content if note.read_bytes() == digest_line(path, hashlib.sha256(content).hexdigest()) else None
 
     def _known(self, shard: Shard) -> bool:
         """Like `has`, from memory where both files are what they were."""
-        before = _marks(*self._files(shard))
+        before = marks(*self._files(shard))
         if before is not None and self._seen.get(shard.name) == before:
             return True
         whole = self.has(shard)
@@ -267,37 +274,3 @@ class Atlas:
                 with contextlib.suppress(OSError):
                     if time.time() - orphan.lstat().st_mtime >= age:
                         orphan.unlink()
-
-
-def pack(tensors: Mapping[str, np.ndarray], about: Mapping[str, Any] | None = None) -> bytes:
-    """The bytes of a shard, the same for the same content; ``about`` is what is no tensor, as JSON values."""
-    plain = {name: np.ascontiguousarray(value) for name, value in sorted(tensors.items())}
-    return save_tensors(plain, metadata={"about": json.dumps(about or {}, sort_keys=True)})
-
-
-def _unpack(content: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """What `pack` was given; raises one of half a dozen errors for what it did not make."""
-    tensors = load_tensors(content)
-    length = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + length])
-    return tensors, dict(json.loads(header.get("__metadata__", {}).get("about", "{}")))
-
-
-def _note(path: Path, digest: str) -> bytes:
-    """The whole content of the file beside a shard."""
-    return f"{digest}  {path.name}\n".encode()
-
-
-def _marks(*paths: Path) -> tuple[int, ...] | None:
-    """What changes when one of two files does, its times last; None where one is not there."""
-    try:
-        found = [path.lstat() for path in paths]
-    except OSError:
-        return None
-    identities = [mark for one in found for mark in (one.st_ino, one.st_size)]
-    return (*identities, *(mark for one in found for mark in (one.st_mtime_ns, one.st_ctime_ns)))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
