@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.nn.utils.parametrize import is_parametrized
@@ -24,9 +23,6 @@ from torch.nn.utils.parametrize import is_parametrized
 Part = TypeVar("Part", bound=nn.Module)
 
 RECTIFIERS = {nn.ReLU: torch.inf, nn.ReLU6: 6.0}
-
-LOSS = 1000
-"""How many deviations of a convolution's output its batch norm may shift it by, and still be undone."""
 
 
 @dataclass(frozen=True)
@@ -89,34 +85,6 @@ def fold_batch_norms(module: nn.Module, flow: Flow, *, keep: Collection[str]) ->
         _replace(module, name, Passed())
         folded.append(name)
     return folded
-
-
-@dataclass(frozen=True)
-class Undoing:
-    """What a convolution gave whose batch norm is part of it now: ``(y - shift) / scale`` a channel where that gives y."""
-
-    scale: Float[Tensor, " channels"]
-    shift: Float[Tensor, " channels"]
-
-    @classmethod
-    def of(cls, norm: nn.BatchNorm2d) -> Undoing | None:
-        """None where that cannot be undone: with a scale of nought, or one so small that rounding would show.
-
-        The error is ``eps |shift| / |scale|``, and the deviation of the convolution's output ``|weight / scale|`` by the
-        norm's own statistics: their ratio stays under `LOSS` times 6e-8.
-        """
-        if norm.running_mean is None or norm.running_var is None or norm.running_var.dtype != torch.float32:
-            return None
-        weight = torch.ones_like(norm.running_var) if norm.weight is None else norm.weight.detach()
-        scale = weight / (norm.running_var + norm.eps).sqrt()
-        shift = -norm.running_mean * scale if norm.bias is None else norm.bias.detach() - norm.running_mean * scale
-        well = scale.isfinite() & shift.isfinite() & (scale != 0) & (shift.abs() <= LOSS * weight.abs())
-        return cls(scale, shift) if bool(well.all()) else None
-
-    def __call__(self, output: Float[Tensor, "n channels *places"]) -> Float[Tensor, "n channels *places"]:
-        """What the convolution gave, from what the batch norm gives; the mean of the one from that of the other."""
-        form = (-1,) + (1,) * (output.ndim - 2)
-        return (output - self.shift.view(form)) / self.scale.view(form)
 
 
 def fold_padding(module: nn.Module, flow: Flow) -> int:

@@ -2,8 +2,8 @@
 
 - Every output is pooled in the hook that sees it, so that none is copied or kept.
 - Batch norms are folded into the convolutions before them, rectifiers overwrite what they rectify. Where such a
-  convolution is a layer too, what it gave follows from what the batch norm gives (`folding.Undoing`): its mean from the
-  mean, its maximum from the maximum, or the minimum where the scale is negative.
+  convolution is a layer too, what it gave follows from what the batch norm gives (`undoing`): its mean from the mean, its
+  maximum from the maximum, or the minimum where the scale is negative.
 - The maximum of a rectified map is the rectified maximum, and what is one tensor in two layers is pooled once.
 
 A copy is used only where it gives the same responses as the network to random pictures.
@@ -27,15 +27,14 @@ from neuronatlas.networks.folding import (
     RECTIFIERS,
     Flow,
     Overwriting,
-    Undoing,
     fold_batch_norms,
     fold_padding,
     rectify_in_place,
 )
-from neuronatlas.networks.listing import Where
 from neuronatlas.networks.modules import frozen
 from neuronatlas.networks.pooling import Reduction, pool
 from neuronatlas.networks.probing import HALF
+from neuronatlas.networks.undoing import Undoing
 from neuronatlas.networks.watching import Seen
 
 if TYPE_CHECKING:
@@ -64,13 +63,23 @@ class Pooling:
                 self._known[seen.output] = (_changes(seen.output), view, done)
         output = view(seen.output)
         output = output.float() if output.dtype in HALF else output
+        again: Tensor | None = None
+        if undoing is not None and len(undoing.lost) and seen.given is not None:
+            again = undoing.again(seen.given)
         found = []
         for reduction in self.reductions:
-            if reduction in done:
-                pooled = done[reduction]
-            else:
-                pooled = done[reduction] = _pooled(output, reduction)
-            found.append(pooled if undoing is None else _undone(undoing, reduction, pooled, output))
+            if undoing is not None and reduction not in ("mean", "max"):
+                assert seen.given is not None
+                found.append(_pooled(undoing.whole(output, seen.given), reduction))
+                continue
+            if reduction not in done:
+                done[reduction] = _pooled(output, reduction)
+            pooled = done[reduction]
+            if undoing is not None:
+                pooled = _undone(undoing, reduction, pooled, output)
+            if undoing is not None and again is not None:
+                pooled[:, undoing.lost] = pool(again, reduce=reduction)
+            found.append(pooled)
         return tuple(found)
 
     def _done(self, tensor: Tensor, view: View, *, changes: int = 0) -> dict[Reduction, Tensor] | None:
@@ -101,9 +110,7 @@ def _pooled(output: Tensor, reduction: Reduction) -> Tensor:
 
 
 def _undone(undoing: Undoing, reduction: Reduction, pooled: Tensor, output: Tensor) -> Tensor:
-    """The reduction of what a convolution gave, whose batch norm gives ``output``."""
-    if reduction not in ("mean", "max"):
-        return _pooled(undoing(output), reduction)
+    """The mean or maximum of what a convolution gave, from that of its batch norm's ``output``."""
     falling = undoing.scale < 0
     if reduction == "max" and bool(falling.any()):
         pooled = pooled.clone()
@@ -143,7 +150,7 @@ def _twins(network: TorchNetwork, layers: tuple[str, ...], copies: int) -> Itera
 def _another(twin: TorchNetwork) -> TorchNetwork:
     """A copy of a copy, which shares its weights."""
     other = twin.with_module(_sharing(twin.module))
-    other.moved, other.undoing, other.channels_last = twin.moved, twin.undoing, twin.channels_last
+    other.undoing, other.channels_last = twin.undoing, twin.channels_last
     return other
 
 
@@ -162,45 +169,39 @@ def _folded(network: TorchNetwork, layers: tuple[str, ...], *, overwriting: bool
     module = copy.deepcopy(network.module)
     with frozen(module):
         flow = Flow.of(module, network.input.normalise(network.blank()).to(network.dtype))
-        parts = {
-            place.home for place in places.values() if place.view != View()
-        }  # of what they give, which is not undone
-        homes = {place.home for place in places.values()}
-        undone: dict[str, tuple[str, Undoing]] = {}
-        for name, norm in module.named_modules():
-            before = flow.before(name)
-            if (
-                isinstance(norm, nn.BatchNorm2d)
-                and before in homes - parts
-                and (undoing := Undoing.of(norm)) is not None
-            ):
-                undone[before] = (name, undoing)
-        folded = fold_batch_norms(module, flow, keep=homes - set(undone))
         if overwriting:
             fold_padding(module, flow)
+        homes = {place.home for place in places.values()}
+        parts = {place.home for place in places.values() if place.view != View()}
+        undone: dict[str, Undoing] = {}
+        for name, norm in module.named_modules():
+            before = flow.before(name)
+            convolution = module.get_submodule(before)
+            if isinstance(norm, nn.BatchNorm2d) and isinstance(convolution, nn.Conv2d) and before in homes - parts:
+                undoing = Undoing.of(convolution, norm)
+                if undoing is not None:
+                    undone[before] = undoing
+        folded = {flow.before(name) for name in fold_batch_norms(module, flow, keep=homes - set(undone))}
+        if overwriting:
             rectify_in_place(module, flow, keep=())
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     twin = network.with_module(module.requires_grad_(False))
     twin.channels_last = True
-    for name, place in places.items():
-        norm, undoing = undone.get(place.home, ("", None))
-        if norm in folded and undoing is not None:
-            twin.moved[name] = Where(norm, f"{norm}#0", place.view)
-            twin.undoing[name] = undoing
+    twin.undoing = {name: undone[place.home] for name, place in places.items() if place.home in folded & set(undone)}
     return twin
 
 
 def _responses(network: TorchNetwork, asked: Network, layers: tuple[str, ...]) -> list[np.ndarray]:
-    """Those of two random pictures of the network's input size, layer by layer: the means, and the maxima."""
+    """The means and maxima of each layer for two random pictures of the network's input size."""
     shape = (2, *network.input.size, network.input.channels)
     pictures = np.random.default_rng(0).random(shape, np.float32)
-    return [values for found in asked.reduced(pictures, layers, ("mean", "max")) for values in found.values()]
+    means, maxima = asked.reduced(pictures, layers, ("mean", "max"))
+    return [np.stack([means[name], maxima[name]]) for name in layers]
 
 
 def _alike(expected: list[np.ndarray], found: list[np.ndarray]) -> bool:
     for one, other in zip(expected, found, strict=True):
-        finite = np.abs(one[np.isfinite(one)])
-        slack = 0.1 * TOLERANCE * float(finite.max(initial=0)) + 1e-12
+        slack = 0.1 * TOLERANCE * float(np.abs(one[np.isfinite(one)]).max(initial=0)) + 1e-12
         if not np.allclose(other, one, rtol=TOLERANCE, atol=slack, equal_nan=True):
             return False
     return True
