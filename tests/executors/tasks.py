@@ -147,7 +147,7 @@ def _leave() -> None:
 
 
 def _abort() -> None:
-    os.write(2, b"\nstd::bad_alloc\n\n")
+    print("\nstd::bad_alloc\n")
     os.abort()
 
 
