@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -88,7 +88,7 @@ class TorchNetwork(Network):
 
     def __reduce__(self) -> tuple[Callable[..., TorchNetwork], tuple[nn.Module], dict[str, object]]:
         """A copy in another process begins with nothing remembered."""
-        given = {"input": self.input, "name": self.name, "labels": self.labels, "rename": self._rename}
+        given: dict[str, Any] = {"input": self.input, "name": self.name, "labels": self.labels, "rename": self._rename}
         return partial(TorchNetwork, **given, aliases=dict(self.aliases)), (self.module,), {"notes": self.notes}
 
     @cached_property
