@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tarfile
@@ -126,6 +127,44 @@ def test_r10_a_newer_atlas_is_refused_and_left_alone(tmp_path: Path) -> None:
         Atlas.create(folder, small.MANIFEST, small.planned())
     assert (folder / "atlas.json").read_text(encoding="utf-8") == newer
     assert sorted(path.name for path in folder.iterdir()) == ["atlas.json", "plan.json", "shards"]
+
+
+def test_the_document_is_enough_to_read_an_atlas(tmp_path: Path) -> None:
+    """A reader made of docs/atlas-format.md alone, as in any language."""
+    folder = unpacked(VERSION, tmp_path)
+    read = {}
+    for name in ("atlas.json", "plan.json"):
+        content = (folder / name).read_bytes()
+        assert content[:14] == b'{\n "digest": "'
+        assert content[14:78].decode() == hashlib.sha256(content[78:]).hexdigest()
+        read[name] = json.loads(content)
+    found: dict[str, np.ndarray] = {}
+    for shard in read["plan.json"]["shards"]:
+        content = (folder / "shards" / f"{shard['name']}.safetensors").read_bytes()
+        line = f"{hashlib.sha256(content).hexdigest()}  {shard['name']}.safetensors\n"
+        assert (folder / "shards" / f"{shard['name']}.sha256").read_bytes() == line.encode()
+        (length,) = struct.unpack("<Q", content[:8])
+        header = json.loads(content[8 : 8 + length])
+        about = json.loads(header.pop("__metadata__")["about"])
+        assert set(about) >= ({"status", "reason", "recipe"} if shard["kind"] == "renderings" else set())
+        for name, tensor in header.items():
+            kind = {"F32": "<f4", "F64": "<f8", "I32": "<i4", "I64": "<i8", "U8": "<u1"}[tensor["dtype"]]
+            first, last = (8 + length + offset for offset in tensor["data_offsets"])
+            found[f"{shard['kind']}.{name}"] = np.frombuffer(content[first:last], kind).reshape(tensor["shape"])
+    assert sum(layer["units"] for layer in read["atlas.json"]["layers"]) == 8
+    np.testing.assert_allclose(found["responses.responses"], RESPONSES, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(found["map.positions"], POSITIONS, rtol=0, atol=1e-8)
+    assert {name: value.dtype.str for name, value in found.items()} == {
+        "responses.responses": "<f4",
+        "responses.thumbnails": "|u1",
+        "map.positions": "<f8",
+        "map.neighbours": "<i4",
+        "map.correlations": "<f8",
+        "map.missing": "<i8",
+        "renderings.images": "|u1",
+        "renderings.scores": "<f4",
+        "renderings.curves": "<f4",
+    }
 
 
 @pytest.mark.parametrize("version", VERSIONS)

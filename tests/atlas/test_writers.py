@@ -134,7 +134,7 @@ def test_r6_an_orphan_is_swept_and_never_what_a_live_writer_writes(atlas: Atlas)
 
 
 def test_r6_of_many_that_begin_and_end_at_once_none_sweeps_under_another(atlas: Atlas) -> None:
-    running = [subprocess.Popen(small.command("begin", atlas.folder, 150), env=small.environment()) for _ in range(4)]
+    running = [subprocess.Popen(small.command("begin", atlas.folder, 80), env=small.environment()) for _ in range(4)]
     assert [one.wait(60) for one in running] == [0] * 4
 
 
