@@ -243,6 +243,17 @@ def test_d14_a_picture_that_changed_after_the_listing_is_refused(
         found.items[0].draw(8)
 
 
+def test_d14_another_whole_picture_in_the_same_place_is_refused(tmp_path: Path, photographs: dict[str, bytes]) -> None:
+    cat, person = photographs["animals/cat.jpg"], photographs["animals/person.png"]
+    found = stimuli.archives(tarred(tmp_path / "x.tar", photographs))
+    tarred(tmp_path / "x.tar", photographs | {"animals/person.png": cat.ljust(len(person), b"\0")})
+    found.items[3].draw(8)
+    with pytest.raises(
+        WrongInput, match=r"x\.tar/animals/person\.png' has changed since it was listed: list it again$"
+    ):
+        found.items[1].draw(8)
+
+
 def test_d16_an_archive_of_one_picture_or_none(tmp_path: Path, photographs: dict[str, bytes]) -> None:
     assert len(stimuli.archives(tarred(tmp_path / "one.tar", {"a.jpg": photographs["animals/cat.jpg"]}))) == 1
     for empty in (tarred(tmp_path / "none.tar", {"a.txt": b"no"}), zipped(tmp_path / "none.zip", {})):
@@ -365,6 +376,20 @@ def test_d17_members_of_a_zip_that_share_their_bytes_are_left_out(
     found = stimuli.archives(tmp_path / "x.zip", at_most=1)
     assert len(found) == 1
     assert sum("overlap" in reason for _, reason in found.skipped) == 8
+
+
+def test_d17_a_member_of_a_zip_inside_another_is_left_out(tmp_path: Path, photographs: dict[str, bytes]) -> None:
+    path = zipped(
+        tmp_path / "x.zip", {"outer.jpg": b"", "inner.jpg": photographs["animals/cat.jpg"]}, zipfile.ZIP_STORED
+    )
+    content = bytearray(path.read_bytes())
+    entry = content.index(b"PK\x01\x02")
+    length = struct.pack("<I", entry - 30 - len("outer.jpg"))  # all that follows, with the other in it
+    content[entry + 20 : entry + 28] = length * 2
+    path.write_bytes(content)
+    found = stimuli.archives(path)
+    assert [item.name for item in found] == ["inner.jpg"]
+    assert found.skipped == (("outer.jpg", "its bytes overlap those of another, or the archive ends inside it"),)
 
 
 def header(name: str, size: bytes, kind: bytes = b"0") -> bytes:
