@@ -26,13 +26,7 @@ from tests.executors.contract import check_contract, check_deaths  # noqa: E402
 from tests.executors.tasks import Opening, Toy, begun, digest, where  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
-pytestmark = [
-    pytest.mark.timeout(600),
-    pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning"),  # Ray's own processes
-    pytest.mark.filterwarnings("ignore:unclosed file .*:ResourceWarning"),  # their logs
-    pytest.mark.filterwarnings("ignore:Exception ignored in. .*:pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore:Tip. In future versions of Ray:FutureWarning"),
-]
+pytestmark = pytest.mark.timeout(600)
 SMALL = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
 QUICK = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_failure_threshold": 3}
 
