@@ -102,6 +102,9 @@ def test_d13_the_same_shard_twice_changes_nothing(rng: np.random.Generator) -> N
     found = Extremes.of(values)
     assert same(Extremes.merge([found, Extremes.of(values[40:90], 40)]), found)
     assert same(found.extended(values[200:260], 200), found)
+    ends = Extremes.merge([Extremes.of(values[:100]), Extremes.of(values[200:], 200)])
+    assert same(ends.extended(values[100:200], 100), found)
+    assert same(Extremes.from_arrays(ends.arrays()).extended(values[100:200], 100), found)
 
 
 def test_d16_fewer_stimuli_than_asked_for_are_filled_up() -> None:

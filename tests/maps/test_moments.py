@@ -14,7 +14,7 @@ from neuronatlas.maps import Moments, moments, standardise
 
 
 def awkward(rng: np.random.Generator, stimuli: int = 90) -> np.ndarray:
-    """Units with gaps, without a finite value, with one, constant, and of a large mean and a small spread."""
+    """Units with gaps, without a finite value, with one, constant, of a large mean and a small spread, and of all sizes."""
     values = rng.normal(size=(stimuli, 12)).astype(np.float32)
     values[rng.random(values.shape) < 0.1] = np.nan
     values[5, 1], values[6, 1], values[7, 2] = np.inf, -np.inf, -np.inf
@@ -27,6 +27,7 @@ def awkward(rng: np.random.Generator, stimuli: int = 90) -> np.ndarray:
     values[:, 8] = 3e38
     values[::2, 8] = -3e38
     values[::3, 9] = 0
+    values[:, 11] = rng.normal(size=stimuli) * 10.0 ** rng.integers(-8, 8, stimuli)  # sums of these are rounded
     return values
 
 

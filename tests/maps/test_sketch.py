@@ -70,7 +70,7 @@ def test_sums_are_those_of_the_random_rows_written_out(bounds: list[int], rng: n
     found = merged(shards(values, bounds, seed=3, size=64))
     expected = reference.sketched_rows(values, 3, 64)
     expected[found[0].constant] = 0
-    np.testing.assert_allclose(rows_of(found), expected, atol=2e-6)
+    np.testing.assert_allclose(rows_of(found), expected[:, np.unique(expected.nonzero()[1])], atol=2e-6)
 
 
 @pytest.mark.parametrize("trial", range(6))
@@ -230,9 +230,14 @@ def test_some_units_have_the_rows_that_they_have_among_all(
 
 
 def test_a_shard_takes_no_more_than_its_responses(rng: np.random.Generator) -> None:
-    part = shard(families(rng, 64), 128)[1]
+    values = families(rng, 64)
+    values[7] = np.nan  # a picture that no unit has an answer to
+    part = shard(values, 128)[1]
     assert part.values.shape == (64, 200)
     assert part.gap_ones.shape == (64, 0)
+    values[8, 3] = np.inf
+    assert shard(values, 128)[1].gap_units.tolist() == [3]
+    assert rows_of(merged(shards(values, [0, 20, 64]))).shape == (200, 64)
 
 
 def test_d16_no_stimuli_one_stimulus_and_no_units(rng: np.random.Generator) -> None:
@@ -296,7 +301,7 @@ def units_of(count: int) -> tuple[Unit, ...]:
 def test_a_map_of_an_exact_sketch_is_that_of_the_table(varying: Responses) -> None:
     """Copies, constant units and gaps among them."""
     values = varying.values.copy()
-    values[:, 5], values[:, 6], values[:, 7] = values[:, 4], 3, values[:, 8] + 1
+    values[:, 5], values[:, 6], values[:, 7] = values[:, 4], 3, values[:, 8] + 4 * values[:, 8].std()
     values[3, 9] = np.nan
     table = Responses(values, varying.units, varying.stimuli, varying.labels)
     settings = ResponseMap("pearson", "pca", scale="minmax")

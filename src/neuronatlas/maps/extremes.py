@@ -43,11 +43,13 @@ class Extremes:
     Equal responses stand in the order of their stimuli. A picture that occurs more than once is kept once, under its
     first number. Rows are filled up with the stimulus -1 and the response NaN where there are too few.
 
-    ``best`` and ``worst`` hold both as whole numbers, the best first; 0 where there is none.
+    ``best`` and ``worst`` hold both as whole numbers, the best first; 0 where there is none. No number of a stimulus is
+    above ``newest``.
     """
 
     best: Keys
     worst: Keys
+    newest: int
 
     @classmethod
     def of(
@@ -66,7 +68,7 @@ class Extremes:
             message = f"k (={k}) must be at least 1: 9 is usual"
             raise WrongInput(message)
         none = np.zeros((k, values.shape[1]), dtype=np.uint64)
-        return cls(none, none).extended(values, first, identities)
+        return cls(none, none, -1).extended(values, first, identities)
 
     def extended(
         self,
@@ -80,10 +82,8 @@ class Extremes:
             message = f"values are of {units} units, the extremes of {self.best.shape[1]}: give the same units"
             raise WrongInput(message)
         numbers = _numbers(first, stimuli, identities)
-        alone, times = np.unique(numbers, return_counts=True)
-        known = max(_newest(self.best), _newest(self.worst))
         own = np.arange(first, first + stimuli)
-        fresh = (numbers == own) & (own > known) & ~np.isin(numbers, alone[times > 1])
+        fresh = (numbers == own) & (own > self.newest)
         best, worst = self.best.copy(), self.worst.copy()
         for begin in range(0, units, _COLUMNS):
             some = slice(begin, begin + _COLUMNS)
@@ -95,7 +95,7 @@ class Extremes:
                     again = np.zeros_like(ends)
                     _extend(again, found, those, sign=sign)
                     ends[...] = _best_of(ends, again)
-        return Extremes(best, worst)
+        return Extremes(best, worst, max(self.newest, first + stimuli - 1))
 
     @classmethod
     def merge(cls, parts: Iterable[Extremes]) -> Extremes:
@@ -111,7 +111,8 @@ class Extremes:
                     "k and units"
                 )
                 raise WrongInput(message)
-            result = cls(_best_of(result.best, part.best), _best_of(result.worst, part.worst))
+            best, worst = _best_of(result.best, part.best), _best_of(result.worst, part.worst)
+            result = cls(best, worst, max(result.newest, part.newest))
         if result is None:
             message = "parts is empty: give at least one shard"
             raise WrongInput(message)
@@ -162,7 +163,7 @@ class Extremes:
             values, stimuli = found[f"extremes_{end}_values"], found[f"extremes_{end}_stimuli"]
             keys = _keys(values, np.maximum(stimuli, 0), sign=sign)
             ends.append(np.ascontiguousarray(np.where(stimuli < 0, np.uint64(0), keys).T))
-        return cls(*ends)
+        return cls(ends[0], ends[1], max(int(array.max(initial=-1)) for array in numbers))
 
 
 def _numbers(
@@ -209,11 +210,6 @@ def _values(keys: Keys, *, sign: int) -> Float32[np.ndarray, "units k"]:
 
 def _stimuli(keys: Keys) -> Int64[np.ndarray, "units k"]:
     return np.where(keys > 0, _LAST - (keys & _LOW_BITS).astype(np.int64), -1).T.copy()
-
-
-def _newest(keys: Keys) -> int:
-    """The greatest number of a stimulus; -1 where there is none."""
-    return max((int(_stimuli(row[None]).max(initial=-1)) for row in keys), default=-1)
 
 
 def _extend(

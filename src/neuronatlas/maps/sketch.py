@@ -75,7 +75,7 @@ class Sketch:
             )
             raise WrongInput(message)
         groups = groups_of(moments.start, stimuli, seed, size)
-        sums = np.unique(np.concatenate([group.sums for group in groups])) if groups else np.zeros(0, dtype=np.int64)
+        sums = np.unique(np.array([group.sums for group in groups], dtype=np.int64))
         # A stimulus to which no response is finite tells nothing of any unit, and is left out of all sums.
         seen = np.isfinite(values).any(axis=1) if moments.missing.all() else np.ones(stimuli, dtype=bool)
         gaps = np.flatnonzero(moments.missing > np.count_nonzero(~seen))
@@ -166,15 +166,17 @@ class Sketch:
     def standardised(self, moments: Moments, units: Int64[np.ndarray, " chosen"] | None = None) -> Standardised:
         """What `correlation.standardise` makes of the whole table for "pearson", but for `error`: of all units, or these.
 
-        The rows are of ``size`` sums in place of the stimuli. ``moments`` are those of the same stimuli.
+        In place of the stimuli the rows have the sums that any stimulus was added to. ``moments`` are those of the same
+        stimuli.
         """
         self._check(moments)
+        used = self._used()
         chosen = np.arange(len(self.centre)) if units is None else units
         constant = moments.constant[chosen]
-        rows = np.empty((len(chosen), len(self.sums)), dtype=kind_of(len(chosen)))
+        rows = np.empty((len(chosen), len(used)), dtype=kind_of(len(chosen)))
         for begin in range(0, len(chosen), _COLUMNS // 4):
             some = slice(begin, begin + _COLUMNS // 4)
-            table = np.ascontiguousarray(self._about(moments.mean, chosen[some]).T)
+            table = np.ascontiguousarray(self._about(moments.mean, used, chosen[some]).T)
             table[constant[some]] = 0.0
             length = np.sqrt(np.sum(table * table, axis=1))
             constant[some] |= length == 0
@@ -185,10 +187,11 @@ class Sketch:
     def table(self, moments: Moments) -> Float32[np.ndarray, "sums units"]:
         """The sketch about the mean of each unit, and the mean: what copies of a unit share, as they do its responses."""
         self._check(moments)
-        found = np.empty((len(self.sums) + 1, len(self.centre)), dtype=np.float32)
+        used = self._used()
+        found = np.empty((len(used) + 1, len(self.centre)), dtype=np.float32)
         for begin in range(0, len(self.centre), _COLUMNS):
             some = np.arange(begin, min(begin + _COLUMNS, len(self.centre)))
-            found[:-1, some] = self._about(moments.mean, some)
+            found[:-1, some] = self._about(moments.mean, used, some)
             found[-1, some] = np.nan_to_num(moments.mean[some] * _SCALE)
         return found
 
@@ -232,16 +235,26 @@ class Sketch:
             self.start, self.stop, self.seed, self.size, self.centre, every, values, ones, self.gap_units, gap_ones
         )
 
+    def _used(self) -> Int64[np.ndarray, " used"]:
+        """The rows of the sums that any stimulus was added to: not all, where the stimuli are fewer than the sums."""
+        if len(self.sums) < self.size:
+            return np.arange(len(self.sums))
+        groups = groups_of(self.start, min(self.stop - self.start, 2 * self.size), self.seed, self.size)
+        return np.unique(np.array([group.sums for group in groups], dtype=np.int64))
+
     def _about(
-        self, mean: Float64[np.ndarray, " units"], units: Int64[np.ndarray, " some"]
-    ) -> Float64[np.ndarray, "sums some"]:
-        """The sketch of some units about this mean."""
+        self,
+        mean: Float64[np.ndarray, " units"],
+        used: Int64[np.ndarray, " used"],
+        units: Int64[np.ndarray, " some"],
+    ) -> Float64[np.ndarray, "used some"]:
+        """The sketch of some units about this mean, in these of its rows."""
         moved = np.nan_to_num((self.centre - mean)[units]) * _SCALE
-        table = self.values[:, units].astype(np.float64)
-        table += self.ones[:, None] * moved
+        table = self.values[np.ix_(used, units)].astype(np.float64)
+        table += self.ones[used, None] * moved
         shared, here, there = np.intersect1d(units, self.gap_units, return_indices=True)
         if len(shared):
-            table[:, here] -= self.gap_ones[:, there] * moved[here]
+            table[:, here] -= self.gap_ones[np.ix_(used, there)] * moved[here]
         return table
 
     def _check(self, moments: Moments) -> None:
