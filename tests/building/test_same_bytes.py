@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.building import tiny
 
 from neuronatlas import stimuli
 from neuronatlas.atlas import Atlas
@@ -21,6 +20,7 @@ from neuronatlas.building import perform, prepare
 from neuronatlas.errors import WrongInput
 from neuronatlas.executors.base import Executor
 from neuronatlas.executors.local import Processes
+from tests.building import tiny
 
 HERE = Path(__file__).parent
 NETWORK = f"{HERE / 'tiny.py'}:network"

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.building import tiny
 
 import neuronatlas as na
 from neuronatlas import stimuli
@@ -14,6 +13,7 @@ from neuronatlas.building import perform, prepare, settling, statistics, tasks
 from neuronatlas.errors import WrongInput
 from neuronatlas.executors.local import Processes
 from neuronatlas.view.scene import scene_of
+from tests.building import tiny
 
 
 @pytest.fixture

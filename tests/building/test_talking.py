@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from tests.building import tiny
 
 HERE = Path(__file__).parent

@@ -25,15 +25,7 @@ from torch import Tensor, nn
 from neuronatlas.errors import WrongInput
 from neuronatlas.networks import probing
 from neuronatlas.networks.axes import Axes
-from neuronatlas.networks.base import (
-    ROOM,
-    Capture,
-    InputSpec,
-    Layer,
-    Network,
-    Pooled,
-    awake,
-)
+from neuronatlas.networks.base import ROOM, Capture, InputSpec, Layer, Network, Pooled, awake
 from neuronatlas.networks.copies import agree, checksum, copied
 from neuronatlas.networks.gradients import refuse_lost, refuse_quantised
 from neuronatlas.networks.listing import MIXED, UNSEEN, Table, Where, listed, mixed
