@@ -55,7 +55,7 @@ def made(pictures: Path, atlas: Path, executor: Executor | None, threads: int | 
 
 @pytest.mark.parametrize("workers", [1, 2, 7])
 def test_n6_local_workers(workers: int, pictures: Path, expected: str, tmp_path: Path) -> None:
-    assert made(pictures, tmp_path / "atlas", Processes(workers), threads=1) == expected
+    assert made(pictures, tmp_path / "atlas", Processes(workers)) == expected
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -70,7 +70,7 @@ def test_threads_of_one_worker(threads: int, pictures: Path, expected: str, tmp_
 
 def test_a_network_that_is_given_as_it_is_travels_to_the_workers(pictures: Path, expected: str, tmp_path: Path) -> None:
     job = prepare(tiny.network(), stimuli.folder(pictures))
-    perform(job, tmp_path / "atlas", executor=Processes(2), threads=1)
+    perform(job, tmp_path / "atlas", executor=Processes(2))
     assert tiny.digest(tmp_path / "atlas") == expected
 
 
@@ -160,7 +160,7 @@ def test_a_slurm_script_does_every_share(pictures: Path, expected: str, tmp_path
 def test_a_worker_with_other_weights_is_refused(pictures: Path, tmp_path: Path) -> None:
     job = prepare(tiny.network, stimuli.folder(pictures))
     with pytest.raises(WrongInput, match="has other weights"):
-        perform(_of(job, other_network), tmp_path / "atlas", executor=Processes(1), threads=1)
+        perform(_of(job, other_network), tmp_path / "atlas", executor=Processes(1))
 
 
 def _of(job, source):  # type: ignore[no-untyped-def]

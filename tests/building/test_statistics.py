@@ -55,7 +55,7 @@ def test_it_says_what_the_whole_table_says(small: None, shown: stimuli.StimulusS
 def test_n6_the_same_bytes_from_other_workers(shown: stimuli.StimulusSet, tmp_path: Path) -> None:
     job = prepare(tiny.network, shown, statistics=True, units=1)
     perform(job, tmp_path / "one")
-    perform(job, tmp_path / "two", executor=Processes(2), threads=1)
+    perform(job, tmp_path / "two", executor=Processes(2))
     assert tiny.digest(tmp_path / "one") == tiny.digest(tmp_path / "two")
 
 

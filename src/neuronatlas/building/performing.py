@@ -63,7 +63,7 @@ def perform(
 ) -> Atlas:
     """Make every shard of ``job`` that ``folder`` does not hold whole, and the page when all are there.
 
-    ``executor`` does the work (default: this process), with ``threads`` a worker (default: every processor). ``share``
+    ``executor`` does the work (default: this process), with ``threads`` a worker (default: as it has them). ``share``
     (i, n) does the i-th of n equal shares alone. Raises `Unfinished` where a shard could not be made, after all others.
     """
     number, shares = share
@@ -80,8 +80,9 @@ def perform(
             tasks.reverse()  # somebody else does the same, from the other end
         failed: dict[str, str] = {}
         if tasks:
-            opened = opening(job, atlas.folder, threads, here=executor is None)
-            with closing((executor or Here()).run(opened, tasks)) as results:
+            workers: Executor = executor or Here()
+            opened = opening(job, atlas.folder, threads or workers.threads_each, here=executor is None)
+            with closing(workers.run(opened, tasks)) as results:
                 failed = work.done(tasks, results)
         work.finish()
         if failed:

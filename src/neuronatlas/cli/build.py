@@ -101,7 +101,7 @@ def build(
         )
         return
     with reporter() as progress:
-        atlas = perform(job, out, executor=chosen, threads=_threads(workers, executor), progress=progress)
+        atlas = perform(job, out, executor=chosen, progress=progress)
     if as_json:
         skipped = [list(entry) for entry in job.stimuli.skipped]
         print_json({"atlas": str(out), "page": str(index(atlas)), "skipped": skipped})
@@ -244,15 +244,6 @@ def _executor(name: str, workers: int | None, address: str | None, gpus: float) 
     from neuronatlas.executors.local import Processes
 
     return Processes(workers)
-
-
-def _threads(workers: int | None, executor: str) -> int | None:
-    """The threads of each worker: one for a worker of Ray, an equal part of the processors for local ones."""
-    from neuronatlas.networks.threads import processors
-
-    if executor == "ray":
-        return 1
-    return None if workers is None else max(1, processors() // workers)
 
 
 def _dry_run(job: Job, *, as_json: bool) -> None:

@@ -31,6 +31,11 @@ class Failure:
 class Executor(Protocol):
     """Something that runs tasks. ``opener`` and the tasks are pickled where workers are other processes."""
 
+    @property
+    def threads_each(self) -> int | None:
+        """The threads that each worker may use; None: as many as there are processors."""
+        ...
+
     def run(self, opener: Opener[Task], tasks: Sequence[Task]) -> Generator[tuple[Task, bytes | Failure]]:
         """Each task, as the object that was given, with its result as it gets ready; leaving the iterator stops all workers.
 

@@ -31,6 +31,7 @@ class Here:
     """This process does the work, one task after the other. ``stop`` is asked before each: true raises `Cancelled`."""
 
     stop: Callable[[], bool] = bool
+    threads_each: int | None = None
 
     def run(self, opener: Opener[Task], tasks: Sequence[Task]) -> Generator[tuple[Task, bytes | Failure]]:
         """See `Executor`. A task that ends this process ends it all; an error that stays in a process stays in this one."""

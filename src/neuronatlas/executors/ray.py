@@ -34,6 +34,11 @@ class Ray:
     silence: float = 60.0
     patience: float = 600.0
 
+    @property
+    def threads_each(self) -> int:
+        """One for each CPU of a worker, and at least one."""
+        return max(1, int(self.cpus))
+
     def __post_init__(self) -> None:
         """Raise `WrongInput` for what cannot be."""
         for wrong, message in (
