@@ -174,13 +174,14 @@ def test_recorders_give_what_plain_hooks_give(title: str) -> None:
                 np.testing.assert_allclose(found, wanted.numpy(), rtol=1e-4, atol=slack, err_msg=name)
 
 
-def test_the_real_network_has_no_batch_norm_left() -> None:
+def test_the_real_network_has_no_batch_norm_left_and_rectifies_in_place() -> None:
     network = models.efficientnet()
     names = [
         name for name in network.layers if name.startswith(("stem", "conv_stem", "blocks.0", "blocks.1", "blocks.2"))
     ]
     (twin,) = network.recorders(names)
     assert isinstance(twin, TorchNetwork)
+    assert not [part for part in twin.module.modules() if isinstance(part, nn.BatchNorm2d | nn.ReLU6)]
     assert len(twin.undoing) == sum(network.layers[name].kind == "convolution" for name in names)
     real = photographs().items
     pictures = pixels(network, [real[number] for number in (0, 99, 200)])

@@ -139,6 +139,8 @@ class Overwriting(nn.Module):
     torch's own keeps a copy of what it overwrites; its gradient needs only the result.
     """
 
+    inplace = True  # its output is its input, and counts as an output all the same
+
     def __init__(self, high: float) -> None:
         super().__init__()
         self.high = high
