@@ -92,12 +92,13 @@ def test_r12_a_shard_that_ends_its_worker_is_left_and_listed(pictures: Path, tmp
     words = command(pictures, atlas, "--workers", "2", factory="network_that_crashes")
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 3, done.stderr
-    assert "1 of " in done.stderr
+    assert "2 of " in done.stderr  # the layer and the rectifier behind it
     assert "renderings-003-0000" in done.stderr
+    assert "renderings-004-0000" in done.stderr
     assert "the same command tries these again" in done.stderr
     verify = [sys.executable, "-m", "neuronatlas.cli", "verify", str(atlas)]
     left = subprocess.run(verify, capture_output=True, text=True, check=False)
-    assert left.stdout == "renderings-003-0000  absent\n"
+    assert left.stdout == "renderings-003-0000  absent\nrenderings-004-0000  absent\n"
     again = subprocess.run(
         [*words[:4], f"{HERE / 'tiny.py'}:network", *words[5:]], capture_output=True, text=True, check=False
     )

@@ -82,7 +82,7 @@ def fold_batch_norms(module: nn.Module, flow: Flow, *, keep: Collection[str]) ->
         convolution.weight, convolution.bias = fuse_conv_bn_weights(
             convolution.weight, convolution.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
         )
-        _replace(module, name, Passed())
+        put(module, name, Passed())
         folded.append(name)
     return folded
 
@@ -100,7 +100,7 @@ def fold_padding(module: nn.Module, flow: Flow) -> int:
         if convolution.padding != (0, 0) or convolution.padding_mode != "zeros" or len(after) > 1:
             continue
         convolution.padding = (top, left)
-        _replace(module, name, Passed())
+        put(module, name, Passed())
         folded += 1
     return folded
 
@@ -113,7 +113,7 @@ def rectify_in_place(module: nn.Module, flow: Flow, *, keep: Collection[str]) ->
             continue
         makers = [module.get_submodule(maker) if maker else None for maker in flow.makers[name]]
         if all(isinstance(maker, (nn.Conv2d, nn.BatchNorm2d, Passed)) for maker in makers):
-            _replace(module, name, Overwriting(RECTIFIERS[type(part)]))
+            put(module, name, Overwriting(RECTIFIERS[type(part)]))
             changed += 1
     return changed
 
@@ -173,6 +173,7 @@ def _parts(module: nn.Module, kind: type[Part]) -> Iterator[tuple[str, Part]]:
             yield name, part
 
 
-def _replace(module: nn.Module, name: str, part: nn.Module) -> None:
+def put(module: nn.Module, name: str, part: nn.Module) -> None:
+    """Put a part where the module of that name is."""
     parent, _, child = name.rpartition(".")
     setattr(module.get_submodule(parent), child, part)

@@ -2,8 +2,8 @@
 
 - Every output is pooled in the hook that sees it, so that none is copied or kept.
 - Batch norms are folded into the convolutions before them, rectifiers overwrite what they rectify. Where such a
-  convolution is a layer too, what it gave follows from what the batch norm gives (`undoing`): its mean from the mean, its
-  maximum from the maximum, or the minimum where the scale is negative.
+  convolution is a layer too, what it gave follows from what it gives now (`undoing`): its mean from the mean, its maximum
+  from the maximum, or the minimum where the scale is negative.
 - The maximum of a rectified map is the rectified maximum, and what is one tensor in two layers is pooled once.
 
 A copy is used only where it gives the same responses as the network to random pictures.
@@ -27,14 +27,17 @@ from neuronatlas.networks.folding import (
     RECTIFIERS,
     Flow,
     Overwriting,
+    Passed,
     fold_batch_norms,
     fold_padding,
+    makes_weights,
+    put,
     rectify_in_place,
 )
 from neuronatlas.networks.modules import frozen
 from neuronatlas.networks.pooling import Reduction, pool
 from neuronatlas.networks.probing import HALF
-from neuronatlas.networks.undoing import Undoing
+from neuronatlas.networks.undoing import Apart, Undoing
 from neuronatlas.networks.watching import Seen
 
 if TYPE_CHECKING:
@@ -54,32 +57,23 @@ class Pooling:
         self._known = WeakTensorKeyDictionary()  # of a tensor: its version, the view, and its reductions
 
     def __call__(self, seen: Seen, view: View, undoing: Undoing | None) -> tuple[Tensor, ...]:
-        """The reductions of a layer: a part of what was seen, or with ``undoing`` of what came before its batch norm."""
+        """The reductions of a layer: of a part of what was seen, or of what ``undoing`` makes of that."""
         assert seen.output is not None
         done = self._done(seen.output, view)
         if done is None:
-            done = self._rectified(seen, view)
+            done = self._followed(seen, view)
             if not seen.output.is_inference():  # such a tensor does not count its changes
                 self._known[seen.output] = (_changes(seen.output), view, done)
         output = view(seen.output)
         output = output.float() if output.dtype in HALF else output
-        again: Tensor | None = None
-        if undoing is not None and len(undoing.lost) and seen.given is not None:
-            again = undoing.again(seen.given)
         found = []
         for reduction in self.reductions:
             if undoing is not None and reduction not in ("mean", "max"):
-                assert seen.given is not None
-                found.append(_pooled(undoing.whole(output, seen.given), reduction))
+                found.append(_pooled(undoing(output), reduction))
                 continue
             if reduction not in done:
                 done[reduction] = _pooled(output, reduction)
-            pooled = done[reduction]
-            if undoing is not None:
-                pooled = _undone(undoing, reduction, pooled, output)
-            if undoing is not None and again is not None:
-                pooled[:, undoing.lost] = pool(again, reduce=reduction)
-            found.append(pooled)
+            found.append(done[reduction] if undoing is None else _undone(undoing, reduction, done[reduction], output))
         return tuple(found)
 
     def _done(self, tensor: Tensor, view: View, *, changes: int = 0) -> dict[Reduction, Tensor] | None:
@@ -89,13 +83,18 @@ class Pooling:
         version, seen_as, done = self._known[tensor]
         return done if (version, seen_as) == (_changes(tensor) - changes, view) else None
 
-    def _rectified(self, seen: Seen, view: View) -> dict[Reduction, Tensor]:
-        """What follows for the output of a rectifier from what is known of its input."""
-        high = seen.module.high if isinstance(seen.module, Overwriting) else RECTIFIERS.get(type(seen.module))
-        if high is None or seen.given is None:
+    def _followed(self, seen: Seen, view: View) -> dict[Reduction, Tensor]:
+        """What follows for the output of a rectifier, or of what is left of a batch norm, from what is known of its input."""
+        module, given = seen.module, seen.given
+        if given is None or not isinstance(module, Apart | Overwriting | nn.ReLU | nn.ReLU6):
             return {}
-        done = self._done(seen.given, view, changes=1 if seen.given is seen.output else 0)
-        return {} if done is None or "max" not in done else {"max": done["max"].clamp(0, high)}
+        changes = 0 if given is not seen.output else module.changes if isinstance(module, Apart) else 1
+        known = self._done(given, view, changes=changes) or {}
+        if isinstance(module, Apart):
+            sound = [each for each in ("mean", "max") if each == "mean" or min(module.numbers) >= 0]
+            return {each: module.pooled(known[each]) for each in sound if each in known}
+        high = module.high if isinstance(module, Overwriting) else RECTIFIERS.get(type(module))
+        return {"max": known["max"].clamp(0, high)} if "max" in known and high is not None else {}
 
 
 def _changes(tensor: Tensor) -> int:
@@ -110,11 +109,10 @@ def _pooled(output: Tensor, reduction: Reduction) -> Tensor:
 
 
 def _undone(undoing: Undoing, reduction: Reduction, pooled: Tensor, output: Tensor) -> Tensor:
-    """The mean or maximum of what a convolution gave, from that of its batch norm's ``output``."""
-    falling = undoing.scale < 0
-    if reduction == "max" and bool(falling.any()):
+    """The mean or maximum of what a convolution gave, from that of its ``output`` now."""
+    if reduction == "max" and undoing.falling:
         pooled = pooled.clone()
-        pooled[:, falling] = -pool(-output[:, falling], reduce="max")
+        pooled[:, undoing.falling] = -pool(-output[:, undoing.falling], reduce="max")
     return undoing(pooled)
 
 
@@ -166,28 +164,30 @@ def _sharing(module: nn.Module) -> nn.Module:
 
 def _folded(network: TorchNetwork, layers: tuple[str, ...], *, overwriting: bool) -> TorchNetwork:
     places = {name: network.place(name) for name in layers}
+    homes = {place.home for place in places.values()}
+    whole = homes - {place.home for place in places.values() if place.view != View()}
+    undoing: dict[str, Undoing] = {}
     module = copy.deepcopy(network.module)
     with frozen(module):
         flow = Flow.of(module, network.input.normalise(network.blank()).to(network.dtype))
         if overwriting:
             fold_padding(module, flow)
-        homes = {place.home for place in places.values()}
-        parts = {place.home for place in places.values() if place.view != View()}
-        undone: dict[str, Undoing] = {}
-        for name, norm in module.named_modules():
+        fold_batch_norms(module, flow, keep=homes)
+        for name, norm in list(module.named_modules()):
             before = flow.before(name)
             convolution = module.get_submodule(before)
-            if isinstance(norm, nn.BatchNorm2d) and isinstance(convolution, nn.Conv2d) and before in homes - parts:
-                undoing = Undoing.of(convolution, norm)
-                if undoing is not None:
-                    undone[before] = undoing
-        folded = {flow.before(name) for name in fold_batch_norms(module, flow, keep=homes - set(undone))}
+            if before not in whole or not isinstance(norm, nn.BatchNorm2d) or not isinstance(convolution, nn.Conv2d):
+                continue
+            folded = None if makes_weights(convolution) else Undoing.folding(convolution, norm)
+            if folded is not None:
+                undoing[before], apart = folded
+                put(module, name, apart if apart.channels else Passed())
         if overwriting:
             rectify_in_place(module, flow, keep=())
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     twin = network.with_module(module.requires_grad_(False))
     twin.channels_last = True
-    twin.undoing = {name: undone[place.home] for name, place in places.items() if place.home in folded & set(undone)}
+    twin.undoing = {name: undoing[place.home] for name, place in places.items() if place.home in undoing}
     return twin
 
 

@@ -210,8 +210,7 @@ class TorchNetwork(Network):
         assert seen.output is not None
         view, undoing = self.place(name).view, self.undoing.get(self.layer(name).name)
         output = view(seen.output.clone())
-        if undoing is not None and seen.given is not None:
-            output = undoing.whole(output, seen.given)
+        output = output if undoing is None else undoing(output)
         if wake and rectifies(seen.module) and seen.given is not None:
             output = awake(output, view(seen.given))
         return output.float() if output.dtype in probing.HALF else output

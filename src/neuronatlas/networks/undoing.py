@@ -1,37 +1,71 @@
-"""What a convolution gave whose batch norm is part of it now, told from what the batch norm gives."""
+"""A batch norm folded into a convolution that is a layer too: what the convolution gave is told from what it gives now.
+
+Channels of which that cannot be told are left as the convolution gives them, and scaled where the batch norm was: those
+scaled by nought, or so little that rounding would show, and silent ones.
+"""
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
+
+from neuronatlas.networks.folding import Passed
 
 LOSS = 100
 """Deviations of a convolution's output that its batch norm may shift it by: rounding then costs 6e-6 of a deviation."""
-MOST_LOST = 0.25
-"""Of the channels of a convolution, as many may be computed a second time."""
+IN_A_LINE = 16
+"""Numbers of single precision in a line of a cache, which is read and written whole."""
+MOST_APART = 0.25
+"""Of the channels of a convolution, as many may be scaled apart."""
+
+
+class Apart(Passed):
+    """Stands where a batch norm was, and scales in place the few channels that it still has to; it has no gradient.
+
+    ``scale`` and ``shift`` are those of all channels, 1 and 0 but at ``channels``.
+    """
+
+    def __init__(self, channels: list[int], scale: Float[Tensor, " all"], shift: Float[Tensor, " all"]) -> None:
+        super().__init__()
+        self.channels, self.scale, self.shift = channels, scale, shift
+        self.numbers = scale[channels].tolist()
+        self.all_at_once = len(channels) * IN_A_LINE >= len(scale)  # it is in every line of memory anyway
+
+    @property
+    def changes(self) -> int:
+        """How often the input is changed."""
+        return 1 if self.all_at_once else len(self.channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The input, with these channels scaled and shifted."""
+        if self.all_at_once:
+            return torch.addcmul(self.shift.view(-1, 1, 1), x, self.scale.view(-1, 1, 1), out=x)
+        for channel, number in zip(self.channels, self.numbers, strict=True):
+            torch.add(self.shift[channel], x[:, channel], alpha=number, out=x[:, channel])
+        return x
+
+    def pooled(self, known: Float[Tensor, "n units"]) -> Float[Tensor, "n units"]:
+        """The mean of its output from the mean of its input, or the maximum where no scale is below nought."""
+        return torch.addcmul(self.shift, known, self.scale)
 
 
 @dataclass(frozen=True)
 class Undoing:
-    """``(y - shift) / scale`` a channel, where the batch norm gives y, but of the channels ``lost``.
+    """The convolution gave ``slope y + offset`` a channel where it gives y now; ``falling`` are those of a slope below 0."""
 
-    These are scaled by nought or so little that rounding would show, as are those that are silent; ``apart`` is the
-    convolution of these channels alone.
-    """
-
-    scale: Float[Tensor, " channels"]
-    shift: Float[Tensor, " channels"]
-    lost: Int64[Tensor, " lost"]
-    apart: nn.Conv2d
-    depthwise: bool
+    slope: Float[Tensor, " channels"]
+    offset: Float[Tensor, " channels"]
+    falling: list[int]
 
     @classmethod
-    def of(cls, convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> Undoing | None:
-        """What undoes this batch norm after this convolution; None where that cannot be, or not at a low cost."""
+    def folding(cls, convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Undoing, Apart] | None:
+        """Fold the one into the other, with what undoes it and what is to stand where the batch norm was.
+
+        None where too many channels would be scaled apart; the convolution is then as it was.
+        """
         if norm.running_mean is None or norm.running_var is None or norm.running_var.dtype != torch.float32:
             return None
         scale = (norm.running_var + norm.eps).rsqrt()
@@ -39,36 +73,17 @@ class Undoing:
         shift = (0 if norm.bias is None else norm.bias.detach()) - norm.running_mean * scale
         well = scale.isfinite() & shift.isfinite() & (shift.abs() <= LOSS * norm.running_var.sqrt() * scale.abs())
         well &= scale != 0
-        lost = (~well).nonzero().flatten()
-        alone = convolution.groups == convolution.in_channels == convolution.out_channels
-        if len(lost) > MOST_LOST * len(scale) or (len(lost) and convolution.groups > 1 and not alone):
+        if int((~well).sum()) > MOST_APART * len(scale):
             return None
-        apart = copy.deepcopy(convolution).requires_grad_(False)
-        apart.weight = nn.Parameter(convolution.weight.detach()[lost].clone(), requires_grad=False)
-        if convolution.bias is not None:
-            apart.bias = nn.Parameter(convolution.bias.detach()[lost].clone(), requires_grad=False)
-        apart.out_channels = len(lost)
-        if alone and convolution.groups > 1:
-            apart.groups = apart.in_channels = len(lost)
-        return cls(
-            torch.where(well, scale, 1), torch.where(well, shift, 0), lost, apart, alone and convolution.groups > 1
-        )
+        apart = Apart((~well).nonzero().flatten().tolist(), torch.where(well, 1, scale), torch.where(well, 0, shift))
+        scale, shift = torch.where(well, scale, 1), torch.where(well, shift, 0)
+        bias = 0 if convolution.bias is None else convolution.bias.detach() * scale
+        weight = convolution.weight.detach() * scale.view(-1, 1, 1, 1)
+        convolution.weight = nn.Parameter(weight, requires_grad=False)
+        convolution.bias = nn.Parameter(bias + shift, requires_grad=False)
+        return cls(1 / scale, -shift / scale, (scale < 0).nonzero().flatten().tolist()), apart
 
     def __call__(self, output: Float[Tensor, "n channels *places"]) -> Float[Tensor, "n channels *places"]:
-        """The convolution's output from that of the batch norm, or the mean of the one from that of the other."""
+        """What the convolution gave from what it gives; the mean of the one from that of the other."""
         form = (-1,) + (1,) * (output.ndim - 2)
-        return (output - self.shift.view(form)) / self.scale.view(form)
-
-    def again(self, given: Float[Tensor, "n inputs h w"]) -> Float[Tensor, "n lost _ _"]:
-        """The channels that are lost, from the convolution's input."""
-        found: Tensor = self.apart(given[:, self.lost] if self.depthwise else given)
-        return found
-
-    def whole(
-        self, output: Float[Tensor, "n channels h w"], given: Float[Tensor, "n inputs _ _"]
-    ) -> Float[Tensor, "n channels h w"]:
-        """All channels, from what the batch norm gives and from the convolution's input."""
-        found = self(output)
-        if len(self.lost):
-            found[:, self.lost] = self.again(given)
-        return found
+        return torch.addcmul(self.offset.view(form), output, self.slope.view(form))
