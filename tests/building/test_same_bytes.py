@@ -17,6 +17,7 @@ import torch
 from neuronatlas import stimuli
 from neuronatlas.atlas import Atlas
 from neuronatlas.building import perform, prepare
+from neuronatlas.building.tasks import opening
 from neuronatlas.errors import WrongInput
 from neuronatlas.executors.base import Executor
 from neuronatlas.executors.local import Processes
@@ -174,6 +175,15 @@ def other_network():  # type: ignore[no-untyped-def]
 
     torch.manual_seed(8)
     return as_network(torch.nn.Sequential(torch.nn.Conv2d(3, 12, 5)), input_size=32, normalise="0..1", name="tiny")
+
+
+def test_a_worker_that_sees_another_atlas_in_that_place_is_not_misled(pictures: Path, tmp_path: Path) -> None:
+    shown = stimuli.folder(pictures)
+    job, other = prepare(tiny.network, shown, units=1), prepare(tiny.network, shown, units=1, seed=9)
+    atlas = perform(other, tmp_path / "atlas")
+    shard = job.plan.of("renderings")[0]
+    assert opening(other, atlas.folder, 1, here=True)()(shard) == b""
+    assert opening(job, atlas.folder, 1, here=True)()(shard) != b""
 
 
 def test_an_unfinished_atlas_can_be_browsed(pictures: Path, tmp_path: Path) -> None:

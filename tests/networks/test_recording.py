@@ -191,6 +191,23 @@ def test_the_real_network_has_no_batch_norm_left_and_rectifies_in_place() -> Non
             np.testing.assert_allclose(quick[name], slow[name], rtol=1e-4, atol=1e-5 * np.abs(slow[name]).max())
 
 
+def test_a_network_with_hooks_of_its_own_is_recorded_as_it_is() -> None:
+    network = models.wrap(models.plain(), 32)
+    pictures = shown(network)
+    before = network.respond(pictures, ["1", "2", "5"], reduce="max")
+    handle = network.module[2].register_forward_hook(
+        lambda _, __, output: output.index_fill(1, torch.tensor([3]), -1.0)
+    )  # type: ignore[index, operator]
+    assert network.recorders(network.layers, copies=2) == [network]
+    found = network.respond(pictures, ["1", "2", "5"], reduce="max")
+    np.testing.assert_array_equal(found["1"], before["1"])
+    np.testing.assert_array_equal(found["2"][:, 3], -1)
+    (table,) = recorded(network, [pictures], ["2"], reduce="max")
+    np.testing.assert_array_equal(table["2"], found["2"])
+    handle.remove()
+    assert network.recorders(network.layers, copies=2) != [network]
+
+
 def test_copies_share_weights_and_leave_the_network_as_it_was() -> None:
     network = models.wrap(models.plain(), 32)
     before = network.fingerprint

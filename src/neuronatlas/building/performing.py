@@ -118,6 +118,8 @@ class _Work:
                 failed[shard.name] = result.reason
             elif result:
                 self.atlas.put_bytes(shard, result)
+            elif not self.atlas.has(shard):
+                failed[shard.name] = "its worker found it in the folder, where it is not"
             done[shard.kind] += _size(shard)
             self.told(shard.kind, done[shard.kind], totals[shard.kind])
             if shard.kind == "responses" and done["responses"] == totals["responses"]:

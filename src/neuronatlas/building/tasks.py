@@ -45,6 +45,8 @@ class Opening:
     statistics: bool = False
     threads: int | None = None
     folder: Path | None = None
+    identity: str = ""
+    """That of the atlas's manifest: another machine may have another atlas in a folder of that name."""
 
     def __call__(self) -> Callable[[Shard], bytes]:
         """The worker; raises `WrongInput` where the network is not the one that the build began with."""
@@ -72,6 +74,7 @@ def opening(job: Job, folder: Path, threads: int | None, *, here: bool) -> Openi
         "statistics" in job.manifest.settings,
         threads,
         folder.absolute(),
+        job.manifest.identity,
     )
 
 
@@ -92,7 +95,8 @@ class Worker:
     def _atlas(self) -> Atlas | None:
         """The atlas, where this machine sees it."""
         try:
-            return None if self.given.folder is None else Atlas.open(self.given.folder)
+            found = None if self.given.folder is None else Atlas.open(self.given.folder)
+            return found if found is not None and found.manifest.identity == self.given.identity else None
         except (NeuronAtlasError, OSError):
             return None
 

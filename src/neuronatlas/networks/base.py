@@ -97,8 +97,8 @@ class Network(ABC):
     notes: tuple[str, ...] = ()
     aliases: Mapping[str, str] = MappingProxyType({})
     pixels_at_once: int = 1 << 17
-    channels_last: bool = False
-    """Is it fastest with pictures whose channels lie side by side in memory?"""
+    folded: bool = False
+    """Is it a copy made for speed, which takes pictures whose channels lie side by side in memory?"""
 
     @property
     @abstractmethod
@@ -254,7 +254,7 @@ class Network(ABC):
         if pictures.dtype == np.uint8:
             values /= 255
         images = values.permute(0, 3, 1, 2).to(self.device)
-        return images if self.channels_last else images.contiguous()
+        return images if self.folded else images.contiguous()
 
     def _at_once(self, layers: Sequence[str], reductions: Sequence[Reduction]) -> int:
         """As many pictures as have room in memory with the outputs of all ``layers``, whatever ``reductions``."""

@@ -14,7 +14,7 @@ from neuronatlas.errors import UnknownName, WrongInput
 Reduction = str | tuple[int, int]
 
 REDUCTIONS = ("mean", "max", "none")
-LONGEST_ROW = 256
+LONGEST_SUM = 256
 """Numbers that may be added one by one in single precision: the relative error stays near 1e-6 (sqrt(256) 6e-8)."""
 
 
@@ -54,10 +54,12 @@ def pool(output: Tensor, *, reduce: Reduction = "mean") -> Float[Tensor, "n unit
     if reduce == "none":
         return maps.flatten(1)
     if _units_last(maps):  # torch's reductions read such a map a column at a time, its pooling row by row
+        height, width = maps.shape[2:]
         if reduce == "max":
-            return functional.max_pool2d(maps, maps.shape[2:]).flatten(1)
-        if maps.shape[3] <= LONGEST_ROW:
-            return functional.avg_pool2d(maps, (1, maps.shape[3])).mean((2, 3))
+            return functional.max_pool2d(maps, (height, width)).flatten(1)
+        if width <= LONGEST_SUM:
+            rows = max(rows for rows in range(1, height + 1) if height % rows == 0 and rows * width <= LONGEST_SUM)
+            return functional.avg_pool2d(maps, (rows, width)).mean((2, 3))
     return maps.mean((2, 3)) if reduce == "mean" else maps.amax((2, 3))
 
 

@@ -4,7 +4,8 @@
 - Batch norms are folded into the convolutions before them, rectifiers overwrite what they rectify. Where such a
   convolution is a layer too, what it gave follows from what it gives now (`undoing`): its mean from the mean, its maximum
   from the maximum, or the minimum where the scale is negative.
-- The maximum of a rectified map is the rectified maximum, and what is one tensor in two layers is pooled once.
+- The maximum of a rectified map is the rectified maximum, the mean of what a convolution of one pixel gives is that of the
+  mean, and what is one tensor in two layers is pooled once.
 
 A copy is used only where it gives the same responses as the network to random pictures.
 """
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from neuronatlas.networks.axes import View
@@ -52,8 +54,9 @@ TOLERANCE = 1e-4
 class Pooling:
     """Pools outputs as they are seen, and knows what it has pooled as long as the tensor lives unchanged."""
 
-    def __init__(self, reductions: Sequence[Reduction]) -> None:
-        self.reductions = tuple(reductions)
+    def __init__(self, reductions: Sequence[Reduction], *, following: bool) -> None:
+        """``following``: what follows from the pooled input of a module is not pooled again."""
+        self.reductions, self.following = tuple(reductions), following
         self._known = WeakTensorKeyDictionary()  # of a tensor: its version, the view, and its reductions
 
     def __call__(self, seen: Seen, view: View, undoing: Undoing | None) -> tuple[Tensor, ...]:
@@ -61,7 +64,7 @@ class Pooling:
         assert seen.output is not None
         done = self._done(seen.output, view)
         if done is None:
-            done = self._followed(seen, view)
+            done = self._followed(seen, view) if self.following else {}
             if not seen.output.is_inference():  # such a tensor does not count its changes
                 self._known[seen.output] = (_changes(seen.output), view, done)
         output = view(seen.output)
@@ -84,17 +87,29 @@ class Pooling:
         return done if (version, seen_as) == (_changes(tensor) - changes, view) else None
 
     def _followed(self, seen: Seen, view: View) -> dict[Reduction, Tensor]:
-        """What follows for the output of a rectifier, or of what is left of a batch norm, from what is known of its input."""
+        """What follows for a module's output from what is known of its input."""
         module, given = seen.module, seen.given
-        if given is None or not isinstance(module, Apart | Overwriting | nn.ReLU | nn.ReLU6):
+        if given is None:
             return {}
         changes = 0 if given is not seen.output else module.changes if isinstance(module, Apart) else 1
         known = self._done(given, view, changes=changes) or {}
+        found: dict[Reduction, Tensor] = {}
         if isinstance(module, Apart):
-            sound = [each for each in ("mean", "max") if each == "mean" or min(module.numbers) >= 0]
-            return {each: module.pooled(known[each]) for each in sound if each in known}
-        high = module.high if isinstance(module, Overwriting) else RECTIFIERS.get(type(module))
-        return {"max": known["max"].clamp(0, high)} if "max" in known and high is not None else {}
+            sound = ("mean", "max") if min(module.numbers) >= 0 else ("mean",)
+            found = {each: module.pooled(known[each]) for each in sound if each in known}
+        elif isinstance(module, nn.Conv2d) and "mean" in known and _of_one_pixel(module, known["mean"]):
+            found["mean"] = functional.linear(known["mean"], module.weight.flatten(1), module.bias)
+        elif "max" in known and (isinstance(module, Overwriting) or type(module) in RECTIFIERS):
+            high = module.high if isinstance(module, Overwriting) else RECTIFIERS[type(module)]
+            found["max"] = known["max"].clamp(0, high)
+        return found
+
+
+def _of_one_pixel(module: nn.Conv2d, known: Tensor) -> bool:
+    """Does each position of the output depend on the same one of the input, in one way?"""
+    if module.kernel_size != (1, 1) or tuple(module.stride) != (1, 1) or module.groups != 1:
+        return False
+    return module.padding in ((0, 0), "same", "valid") and module.weight.dtype == known.dtype
 
 
 def _changes(tensor: Tensor) -> int:
@@ -120,6 +135,8 @@ def recording_copies(
     network: TorchNetwork, layers: tuple[str, ...], copies: int, kept: Sequence[Network]
 ) -> list[Network]:
     """So many faster copies, those that were ``kept`` first; none where there is none that gives the same responses."""
+    if any(vars(part)["_forward_hooks"] for part in network.module.modules()):  # they are not this package's
+        return []
     with suppress(Exception):  # whatever a module does that cannot be copied or folded, it stays as it is
         expected = _responses(network, network, layers)
 
@@ -148,7 +165,7 @@ def _twins(network: TorchNetwork, layers: tuple[str, ...], copies: int) -> Itera
 def _another(twin: TorchNetwork) -> TorchNetwork:
     """A copy of a copy, which shares its weights."""
     other = twin.with_module(_sharing(twin.module))
-    other.undoing, other.channels_last = twin.undoing, twin.channels_last
+    other.undoing, other.folded = twin.undoing, twin.folded
     return other
 
 
@@ -186,7 +203,7 @@ def _folded(network: TorchNetwork, layers: tuple[str, ...], *, overwriting: bool
             rectify_in_place(module, flow, keep=())
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     twin = network.with_module(module.requires_grad_(False))
-    twin.channels_last = True
+    twin.folded = True
     twin.undoing = {name: undoing[place.home] for name, place in places.items() if place.home in undoing}
     return twin
 

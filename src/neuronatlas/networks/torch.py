@@ -74,7 +74,8 @@ class TorchNetwork(Network):
         with _USES_LOCK:
             self._use = _USES.setdefault(self.module, Use())
         self._recorders: tuple[object, list[Network]] = (None, [])
-        self.undoing: dict[str, Undoing] = {}  # layers whose batch norm is part of them; of a copy alone
+        self.folded = False  # is it a copy that was compared with its original?
+        self.undoing: dict[str, Undoing] = {}  # its layers whose batch norm is part of them
         self._fields: tuple[object, dict[str, int]] = (None, {})  # what receptive fields are known of which module
         self.cones: dict[str, list[str]] = {}  # what to cut for some units of a layer alone; only a copy is ever cut
 
@@ -175,7 +176,7 @@ class TorchNetwork(Network):
     @contextmanager
     def pooled(self, layers: Iterable[str], reductions: Sequence[Reduction]) -> Iterator[Pooled]:
         """See `Network.pooled`: each output is pooled as soon as it is there, and none is kept."""
-        pooling = Pooling(reductions)
+        pooling = Pooling(reductions, following=self.folded)
 
         def read(name: str, seen: Seen, pictures: int) -> tuple[Tensor, ...]:
             assert seen.output is not None
