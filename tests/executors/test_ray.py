@@ -19,9 +19,12 @@ ray = pytest.importorskip("ray")
 
 from ray.cluster_utils import Cluster  # noqa: E402
 
+from neuronatlas import stimuli  # noqa: E402
+from neuronatlas.building import perform, prepare  # noqa: E402
 from neuronatlas.errors import NeuronAtlasError, WrongInput  # noqa: E402
 from neuronatlas.executors.ray import Ray  # noqa: E402
 from neuronatlas.executors.ray_cluster import Needs  # noqa: E402
+from tests.building import tiny  # noqa: E402
 from tests.executors.contract import check_contract, check_deaths  # noqa: E402
 from tests.executors.tasks import Opening, Toy, begun, digest, where  # noqa: E402
 
@@ -91,6 +94,22 @@ def test_r13_nodes_may_be_killed_and_join_in_the_middle(cluster: Cluster, tmp_pa
     assert len(found) == len(tasks)
     assert begun(tmp_path, "opened") >= 4
     cluster.remove_node(late, allow_graceful=False)
+
+
+def test_r13_an_atlas_made_on_nodes_that_die_and_join_is_the_same_bytes(cluster: Cluster, tmp_path: Path) -> None:
+    shown = stimuli.folder(tiny.pictures(tmp_path / "pictures"))
+    job = prepare(tiny.network, shown)
+    perform(job, tmp_path / "here")
+    doomed, late = cluster.add_node(**SMALL), []
+
+    def told(kind: str, done: int, total: int) -> None:
+        if kind == "responses" and done == total and not late:
+            cluster.remove_node(doomed, allow_graceful=False)
+            late.append(cluster.add_node(**SMALL))
+
+    perform(job, tmp_path / "cluster", executor=Ray(), progress=told)
+    assert tiny.digest(tmp_path / "cluster") == tiny.digest(tmp_path / "here")
+    cluster.remove_node(late[0], allow_graceful=False)
 
 
 def test_r13_a_node_is_killed_while_workers_are_sent_to_it(cluster: Cluster, tmp_path: Path) -> None:
