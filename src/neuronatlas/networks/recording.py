@@ -4,7 +4,7 @@
 - Batch norms are folded into the convolutions before them, rectifiers overwrite what they rectify. Where such a
   convolution is a layer too, what it gave follows from what it gives now (`undoing`): its mean from the mean, its maximum
   from the maximum, or the minimum where the scale is negative.
-- The maximum of a rectified map is the rectified maximum, the mean of what a convolution of one pixel gives is that of the
+- The maximum of a rectified map is the rectified maximum, the mean of what such a convolution of one pixel gives is that of the
   mean, and what is one tensor in two layers is pooled once.
 
 A copy is used only where it gives the same responses as the network to random pictures.
@@ -64,7 +64,7 @@ class Pooling:
         assert seen.output is not None
         done = self._done(seen.output, view)
         if done is None:
-            done = self._followed(seen, view) if self.following else {}
+            done = self._followed(seen, view, folded=undoing is not None) if self.following else {}
             if not seen.output.is_inference():  # such a tensor does not count its changes
                 self._known[seen.output] = (_changes(seen.output), view, done)
         output = view(seen.output)
@@ -86,7 +86,7 @@ class Pooling:
         version, seen_as, done = self._known[tensor]
         return done if (version, seen_as) == (_changes(tensor) - changes, view) else None
 
-    def _followed(self, seen: Seen, view: View) -> dict[Reduction, Tensor]:
+    def _followed(self, seen: Seen, view: View, *, folded: bool) -> dict[Reduction, Tensor]:
         """What follows for a module's output from what is known of its input."""
         module, given = seen.module, seen.given
         if given is None:
@@ -97,7 +97,8 @@ class Pooling:
         if isinstance(module, Apart):
             sound = ("mean", "max") if min(module.numbers) >= 0 else ("mean",)
             found = {each: module.pooled(known[each]) for each in sound if each in known}
-        elif isinstance(module, nn.Conv2d) and "mean" in known and _of_one_pixel(module, known["mean"]):
+        elif folded and "mean" in known and _of_one_pixel(module, known["mean"]):
+            assert isinstance(module, nn.Conv2d)
             found["mean"] = functional.linear(known["mean"], module.weight.flatten(1), module.bias)
         elif "max" in known and (isinstance(module, Overwriting) or type(module) in RECTIFIERS):
             high = module.high if isinstance(module, Overwriting) else RECTIFIERS[type(module)]
@@ -105,9 +106,14 @@ class Pooling:
         return found
 
 
-def _of_one_pixel(module: nn.Conv2d, known: Tensor) -> bool:
-    """Does each position of the output depend on the same one of the input, in one way?"""
-    if module.kernel_size != (1, 1) or tuple(module.stride) != (1, 1) or module.groups != 1:
+def _of_one_pixel(module: nn.Module, known: Tensor) -> bool:
+    """Is it a convolution where each position of the output depends on the same one of the input, in one way?"""
+    if (
+        not isinstance(module, nn.Conv2d)
+        or module.kernel_size != (1, 1)
+        or tuple(module.stride) != (1, 1)
+        or module.groups != 1
+    ):
         return False
     return module.padding in ((0, 0), "same", "valid") and module.weight.dtype == known.dtype
 

@@ -67,7 +67,8 @@ class Watch:
         address = f"{self.name}#{self.calls}"
         self.calls += 1
         given = inputs[0] if inputs and isinstance(inputs[0], Tensor) else None
-        for path, value in pytree.tree_flatten_with_path(output)[0]:
+        leaves = [((), output)] if isinstance(output, Tensor) else pytree.tree_flatten_with_path(output)[0]
+        for path, value in leaves:
             leaf = value.dequantize() if isinstance(value, Tensor) and value.is_quantized else value
             place = address + "".join(f".{_step(key)}" for key in path)
             if not isinstance(leaf, Tensor):
