@@ -108,7 +108,7 @@ def test_r7_a_child_that_outlives_its_parent_holds_nothing(atlas: Atlas) -> None
             parent.kill()
             parent.wait()
             os.kill(int(child), 0)  # it lives
-            with atlas.turn("map") as mine_now, atlas.writing():
+            with atlas.turn("map", waiting=True) as mine_now, atlas.writing():  # it may be only just beginning to live
                 assert mine_now
                 assert not orphan.exists()
         finally:
