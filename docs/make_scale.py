@@ -57,7 +57,9 @@ def row(name: str, found: list[Part], forward: float) -> str:
     recipe = recipe_of("fast")
     count = sum(part.units for part in found)
     costs = [
-        LayerCost(part.units, part.units, 2 * part.operations * recipe.steps / OPERATIONS, 3 * part.pixels + 4 * recipe.steps)
+        LayerCost(
+            part.units, part.units, 2 * part.operations * recipe.steps / OPERATIONS, 3 * part.pixels + 4 * recipe.steps
+        )
         for part in found
     ]
     answers, _ = total(STIMULI, 0, forward / OPERATIONS, [])
