@@ -13,8 +13,8 @@ import time
 import neuronatlas as na
 from neuronatlas import stimuli
 from neuronatlas.building import estimate, prepare
+from neuronatlas.networks.threads import processors
 from neuronatlas.rendering import fit_canvas, recipe_of, tile_size
-from neuronatlas.rendering.workers import processors
 
 
 def main(share: int, every: int) -> None:
