@@ -183,9 +183,9 @@ def test_few_results_wait_and_none_is_kept(tmp_path: Path) -> None:
     try:
         for number, _ in enumerate(Processes(2).run(Opening(tmp_path), tasks)):
             if number == 3:
-                until(lambda: begun(tmp_path, "digest-*") == 7)  # four taken, three that wait: both workers do
+                until(lambda: begun(tmp_path, "digest-*") == 8)  # four taken, four that wait: both workers do
                 time.sleep(0.3)
-                assert begun(tmp_path, "digest-*") == 7
+                assert begun(tmp_path, "digest-*") == 8
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

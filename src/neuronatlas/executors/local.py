@@ -107,7 +107,7 @@ class _Crew(Generic[Task]):
     """The processes of one run, and what each is at.
 
     Tasks are handed out by the threads that look after the processes, so that these have work while the caller is busy;
-    but not while as many results as there are processes wait for the caller.
+    but no more than two for each process are under way or wait for the caller.
     """
 
     def __init__(self, opener: bytes, tasks: Sequence[Task], given: dict[str, str], count: int) -> None:
@@ -164,7 +164,9 @@ class _Crew(Generic[Task]):
 
     def _hand_out(self) -> None:
         """Give those who are free the tasks that wait."""
-        while self.idle and self.waiting and self.unread < len(self.hired):
+        under_way = sum(number is not None for number in self.at.values())
+        room = 2 * len(self.hired) - self.unread - under_way
+        for _ in range(min(room, len(self.idle), len(self.waiting))):
             number = self.waiting.popleft()
             attendant = self.idle.pop()
             self.at[attendant] = number
