@@ -2,8 +2,10 @@
 
 .venv/bin/python benchmarks/recording.py [--pictures 512] [--rounds 5] [--threads 2]
 
-Recorded are the mean, the maximum, the top 9 and the moments of every unit of every layer. The bare pass has no hooks,
-and its pictures are an array, as are those recorded but in the row "from files": there they are decoded meanwhile.
+Recorded are the mean and the maximum of every unit of every layer, the greatest maximum, and of the means the 9 most and least
+exciting stimuli and the moments. The bare pass has no hooks,
+and its pictures are an array, as are those recorded but in the rows "from JPEGs": there they are decoded meanwhile.
+"some layers" are the convolutions and the linear layers.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,16 +25,21 @@ from PIL import Image
 from torch import nn
 
 import neuronatlas as na
+from neuronatlas.maps.extremes import Extremes
+from neuronatlas.maps.moments import Moments
 from neuronatlas.networks import as_network
 from neuronatlas.networks.allocator import keep_pages
 from neuronatlas.networks.folding import Flow, fold_batch_norms, fold_padding, rectify_in_place
 from neuronatlas.networks.recording import AT_ONCE
 from neuronatlas.networks.torch import TorchNetwork
-from neuronatlas.responses import BATCH, pixels, reduced
-from neuronatlas.stimuli import folder, photographs
-from neuronatlas.stimuli.decoding import drawn
+from neuronatlas.responses import BATCH, ahead, pixels, reduced
+from neuronatlas.stimuli import Stimulus, StimulusSet, folder, photographs
 
 TOP = 9
+SIDES = (256, 448)
+"""Of the files: as pictures are often kept for networks of 224 px, and about as large as those of ImageNet."""
+BLOCK = 256
+"""Stimuli whose statistics are taken at once."""
 
 
 def alexnet() -> TorchNetwork:
@@ -68,18 +76,40 @@ def passes(network: TorchNetwork, module: nn.Module, shown: np.ndarray, size: in
             module(network.input.normalise(images))
 
 
-def recording(network: TorchNetwork, batches: Iterable[np.ndarray], workers: int) -> None:
-    """The statistics of every unit, from the mean and the maximum of each stimulus."""
-    names = list(network.layers)
-    best = count = total = squares = None
+def written(place: Path, chosen: list[Stimulus], side: int) -> StimulusSet:
+    """The stimuli as files of so many pixels a side."""
+    folder_of = place / str(side)
+    folder_of.mkdir(exist_ok=True)
+    for number, item in enumerate(chosen):
+        Image.fromarray(item.draw(side)).save(folder_of / f"{number:04}.jpg", quality=90)
+    return folder(folder_of)
+
+
+def recording(network: TorchNetwork, batches: Iterable[np.ndarray], names: list[str], workers: int) -> None:
+    """The statistics of every unit of these layers, from the mean and the maximum of each stimulus."""
+    waiting: list[np.ndarray] = []
+    most: np.ndarray | None = None
+    moments: list[Moments] = []
+    extremes: Extremes | None = None
+
+    def digest(start: int) -> None:
+        nonlocal extremes
+        values = np.concatenate(waiting)
+        waiting.clear()
+        moments.append(Moments.of(values, start))
+        extremes = Extremes.of(values, start, TOP) if extremes is None else extremes.extended(values, start)
+
+    done = 0
     for means, maxima in reduced(network, batches, names, ("mean", "max"), workers=workers):
-        mean = np.concatenate([means[name] for name in names], axis=1).astype(np.float64)
-        most = np.concatenate([maxima[name] for name in names], axis=1)
-        best = most if best is None else np.concatenate([best, most])
-        best = -np.partition(-best, min(TOP, len(best) - 1), axis=0)[:TOP]
-        count = len(mean) + (count or 0)
-        total = mean.sum(0) + (0 if total is None else total)
-        squares = (mean**2).sum(0) + (0 if squares is None else squares)
+        waiting.append(np.concatenate([means[name] for name in names], axis=1))
+        highest = np.concatenate([maxima[name].max(axis=0) for name in names])
+        most = highest if most is None else np.maximum(most, highest)
+        done += len(waiting[-1])
+        if len(waiting) * BATCH >= BLOCK:
+            digest(done - sum(map(len, waiting)))
+    if waiting:
+        digest(done - sum(map(len, waiting)))
+    assert Moments.merge(moments).stop == done
 
 
 def in_turn(works: dict[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
@@ -104,24 +134,25 @@ def main(pictures: int, rounds: int, threads: int) -> None:
             assert isinstance(network, TorchNetwork)
             unique = pixels(network, real[: min(len(real), pictures)])
             shown = unique[np.arange(pictures) % len(unique)]
-            side = max(network.input.size)
-            for number, item in enumerate(chosen):
-                ending = "jpg" if number % 2 else "png"
-                Image.fromarray(item.draw(2 * side)).save(Path(place) / f"{number:04}.{ending}")
-            files = folder(Path(place))
+            files = {side: written(Path(place), chosen, side) for side in SIDES}
             plain, fast = bare(network, overwriting=False), bare(network, overwriting=True)
+            every = list(network.layers)
+            some = [name for name in every if isinstance(network.module.get_submodule(network.home(name)), nn.Conv2d | nn.Linear)]
 
-            def batches(shown: np.ndarray = shown) -> Iterable[np.ndarray]:
-                return (shown[start : start + BATCH] for start in range(0, len(shown), BATCH))
-
-            def from_files(side: int = side, files: na.StimulusSet = files) -> Iterable[np.ndarray]:
-                return drawn(files.items, side, batch=BATCH, workers=threads)
+            def recorded(source: np.ndarray | StimulusSet, names: list[str], network: TorchNetwork = network) -> None:
+                if isinstance(source, np.ndarray):
+                    batches = (source[start : start + BATCH] for start in range(0, len(source), BATCH))
+                    recording(network, batches, names, threads)
+                else:
+                    recording(network, ahead(network, source, workers=threads), names, threads)
 
             works: dict[str, Callable[[], None]] = {
                 "bare, folded": lambda n=network, m=plain, s=shown: passes(n, m, s, BATCH),  # type: ignore[misc]
                 "bare, folded, in place": lambda n=network, m=fast, s=shown: passes(n, m, s, AT_ONCE),  # type: ignore[misc]
-                "recorded": lambda n=network, b=batches: recording(n, b(), threads),  # type: ignore[misc]
-                "recorded from files": lambda n=network, b=from_files: recording(n, b(), threads),  # type: ignore[misc]
+                "recorded": partial(recorded, shown, every),
+                "recorded, some layers": partial(recorded, shown, some),
+                **{f"from JPEGs of {side} px": partial(recorded, each, every) for side, each in files.items()},
+                f"some, JPEGs of {SIDES[0]} px": partial(recorded, files[SIDES[0]], some),
             }
             times = in_turn(works, rounds)
             print(f"{network.name}: {len(network.layers)} layers, {pictures} pictures, {threads} threads")

@@ -45,7 +45,7 @@ from neuronatlas.networks.watching import Seen
 if TYPE_CHECKING:
     from neuronatlas.networks.torch import TorchNetwork
 
-AT_ONCE = 16
+AT_ONCE = 32
 """Pictures that go through together while their responses are recorded."""
 TOLERANCE = 1e-4
 """Of a response, and a tenth of it of the largest one of the layer: how far a copy may differ."""
