@@ -137,7 +137,11 @@ def main(pictures: int, rounds: int, threads: int) -> None:
             files = {side: written(Path(place), chosen, side) for side in SIDES}
             plain, fast = bare(network, overwriting=False), bare(network, overwriting=True)
             every = list(network.layers)
-            some = [name for name in every if isinstance(network.module.get_submodule(network.home(name)), nn.Conv2d | nn.Linear)]
+            some = [
+                name
+                for name in every
+                if isinstance(network.module.get_submodule(network.home(name)), nn.Conv2d | nn.Linear)
+            ]
 
             def recorded(source: np.ndarray | StimulusSet, names: list[str], network: TorchNetwork = network) -> None:
                 if isinstance(source, np.ndarray):

@@ -1,6 +1,6 @@
 """Units an hour at equal score: this package against Lucent, at an early, a middle and a late layer of EfficientNet-Lite0.
 
-    .venv-benchmarks/bin/python benchmarks/speed.py benchmarks/.pictures [--units N] [--sheet OUT.png]
+    .venv-benchmarks/bin/python benchmarks/speed.py benchmarks/.pictures [--units N] [--layers L] [--sheet OUT.png]
 
 Lucent is timed before and after this package, a step at a time on the network as it is (as its users have it), and the
 faster of the two is compared with. Its pictures after 512 steps come from `lucent_pictures.py`.
@@ -38,17 +38,17 @@ def seconds_a_step(network: TorchNetwork, layer: str, unit: int, *, steps: int =
     return statistics.median(np.diff(times)[3:])
 
 
-def main(folder: Path, units: int, sheet: Path | None) -> None:
+def main(folder: Path, units: int, layers: list[str], sheet: Path | None) -> None:
     peers.prepare()
     network = na.load("efficientnet-lite0")
     assert isinstance(network, TorchNetwork)
     print(f"{torch.get_num_threads()} threads; Lucent: {STEPS} steps; this package: {PRESETS['fast'].steps}")
     rows = []
-    for layer in SETS:
+    for layer in layers:
         chosen = [unit for unit in in_order(layer) if (folder / f"{layer}-{unit}.npy").exists()][:units]
         first = seconds_a_step(network, layer, chosen[0])
         na.render(network, f"{layer}:{chosen[0]}", steps=1)  # what is made once a layer is not counted twice below
-        seeds = range(2 if len(chosen) < 32 else 1)  # enough pictures for whole tiles on every processor
+        seeds = range(4 if len(chosen) < 32 else 1)  # a few seconds of work
         began = time.perf_counter()
         made, *_ = [na.render(network, [f"{layer}:{unit}" for unit in chosen], seed=seed) for seed in seeds]
         ours = (time.perf_counter() - began) / len(chosen) / len(seeds)
@@ -110,6 +110,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--units", type=int, default=64)
+    parser.add_argument("--layers", nargs="*", default=list(SETS), choices=list(SETS))
     parser.add_argument("--sheet", type=Path)
     given = parser.parse_args()
-    main(given.folder, given.units, given.sheet)
+    main(given.folder, given.units, given.layers, given.sheet)

@@ -158,14 +158,17 @@ class TorchNetwork(Network):
 
         with self._passing(names, read, keep_inputs=wake) as run, sliced(self.module, cut, units or ()):
 
+            asked = False  # whether the layers can have a gradient at all
+
             def checked(images: Tensor) -> dict[str, Tensor]:
-                wanted = images.requires_grad and torch.is_grad_enabled()
-                if wanted and names:
-                    refuse_quantised(
-                        self.module, self._table, {name: self.layer(name).name for name in names}, self.name
-                    )
+                nonlocal asked
+                wanted = bool(names) and images.requires_grad and torch.is_grad_enabled()
+                if wanted and not asked:
+                    listed = {name: self.layer(name).name for name in names}
+                    refuse_quantised(self.module, self._table, listed, self.name)
+                    asked = True
                 seen = run(images)
-                if wanted and names:
+                if wanted:
                     refuse_lost(
                         self.module, seen, lambda: self.input.normalise(images[:1].detach()).to(self.dtype), self.name
                     )
