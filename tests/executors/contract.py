@@ -127,7 +127,7 @@ def check_killed_once(make: Make, folder: Path) -> None:
 def check_killed_always(make: Make, folder: Path) -> None:
     """A task that ends every worker is tried `ATTEMPTS` times, and all others are done."""
     good = [Toy(number=number) for number in range(6)]
-    bad = [Toy("kill"), Toy("segfault"), Toy("exit")]
+    bad = [Toy("kill"), Toy("kernel"), Toy("segfault"), Toy("exit")]
     found = dict(make(2).run(Opening(folder), [*bad, *good]))
     assert {toy: found[toy] for toy in good} == {toy: digest(toy) for toy in good}
     for toy in bad:

@@ -134,6 +134,14 @@ def _kill() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _killed_by_the_kernel() -> None:
+    """Use up all the processor time that this process may have: the kernel kills it, with no warning."""
+    end = int(time.process_time()) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (end, end))
+    while True:
+        pass
+
+
 def _segfault() -> None:
     ctypes.string_at(0)
 
@@ -210,6 +218,7 @@ MISFORTUNES: dict[str, Callable[[], object]] = {
     "cancelled": _cancelled,
     "poison": _poison,
     "kill": _kill,
+    "kernel": _killed_by_the_kernel,
     "segfault": _segfault,
     "exit": _exit,
     "leave": _leave,
