@@ -123,7 +123,7 @@ def test_together_and_restarts_do_not_go_together(small: TorchNetwork) -> None:
 
 
 def test_more_pictures_together_than_a_tile_holds(small: TorchNetwork) -> None:
-    most = tile_size(replace(PRESETS["fast"], canvas=32), small, ["3"])
+    most = tile_size(replace(PRESETS["fast"], canvas=32), small)
     made = render(small, [f"3:{index % 8}" for index in range(most + 3)], together=objectives.diversity("3"), steps=2)
     assert len(made) == most + 3
 
