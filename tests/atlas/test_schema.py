@@ -105,6 +105,23 @@ def test_differences_are_named_and_software_is_not_one(manifest: Manifest) -> No
     assert manifest.difference(manifest) == []
 
 
+def test_a_probe_may_differ_by_rounding_and_no_more(manifest: Manifest) -> None:
+    def probed(**layers: list[float]) -> Manifest:
+        return replace(manifest, network=manifest.network | {"probe": layers})
+
+    first = probed(a=[0.5, 1.0, 3.0], b=[0.0, 2.0, 4.0])
+    assert first.identity == probed().identity == manifest.identity
+    for alike in (
+        probed(a=[0.509, 1.009, 3.02], b=[0.019, 2.0, 4.0]),
+        probed(a=[0.5, 1.0, 3.0], c=[9.0, 9.0, 9.0]),
+        manifest,
+    ):
+        assert first.difference(alike) == alike.difference(first) == []
+    for other in (probed(b=[0.03, 2.0, 4.0]), probed(b=[0.0, 2.1, 4.0]), probed(b=[0.0, 2.0, 4.1])):
+        (line,) = first.difference(other)
+        assert line.startswith("network: layer 'b' answers to the same picture with [0.0, 2.0, 4.0] in the folder, [")
+
+
 def test_the_plan_covers_every_stimulus_and_unit_once(manifest: Manifest) -> None:
     made = plan(manifest, {0: tuple(range(20)), 1: (0, 4)}, stimuli_a_shard=64, units_a_shard=16)
     covered = [index for shard in made.of("responses") for index in range(shard.start, shard.stop)]

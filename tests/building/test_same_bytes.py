@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,8 @@ from neuronatlas import stimuli
 from neuronatlas.atlas import Atlas
 from neuronatlas.building import perform, prepare
 from neuronatlas.building.tasks import opening
-from neuronatlas.errors import WrongInput
+from neuronatlas.cli.build import slurm, work
+from neuronatlas.errors import AtlasMismatch, WrongInput
 from neuronatlas.executors.base import Executor
 from neuronatlas.executors.local import Processes
 from tests.building import tiny
@@ -105,6 +107,59 @@ def test_work_does_not_run_code_that_a_folder_names(pictures: Path, tmp_path: Pa
     assert "which runs code: if you trust it, give it again with --network" in refused.stderr
 
 
+def test_work_imports_no_module_that_a_folder_names(pictures: Path, tmp_path: Path) -> None:
+    atlas = tmp_path / "a.atlas"
+    subprocess.run(command(pictures, atlas, "--only-plan"), check=True, capture_output=True)
+    (tmp_path / "trap.py").write_text("open('sprung', 'w')\ndef net(): pass\n", encoding="utf-8")
+    order = json.loads((atlas / ".order.json").read_text(encoding="utf-8"))
+    for word in ("trap:net", "weights.safetensors@trap:net", "WEIGHTS.PTH@trap.py:net"):
+        (atlas / ".order.json").write_text(json.dumps(order | {"network": word}), encoding="utf-8")
+        refused = subprocess.run(
+            [sys.executable, "-m", "neuronatlas", "work", str(atlas)],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])},
+        )
+        assert refused.returncode == 1
+        assert "runs code" in refused.stderr
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "7", "no json", '{"network": 3}', "[" * 100_000])
+def test_an_order_that_no_build_wrote_is_refused_in_a_line(text: str, pictures: Path, tmp_path: Path) -> None:
+    job = prepare(tiny.network, stimuli.folder(pictures), units=1)
+    atlas = Atlas.create(tmp_path / "atlas", job.manifest, job.plan)
+    (atlas.folder / ".order.json").write_text(text, encoding="utf-8")
+    for asked in (work, partial(slurm, nodes=2)):
+        with pytest.raises(WrongInput, match=r"does not say how it was begun \(\.order\.json\)"):
+            asked(atlas.folder)
+
+
+def test_other_code_with_the_same_weights_is_another_network(pictures: Path, tmp_path: Path) -> None:
+    shown = stimuli.folder(pictures)
+    job = prepare(tiny.network, shown, units=2)
+    perform(job, tmp_path / "atlas", share=(1, 2))
+    other = prepare(network_of_tanh, shown, units=2)
+    assert other.manifest.network["fingerprint"] == job.manifest.network["fingerprint"]
+    with pytest.raises(AtlasMismatch, match=r"layer '2' answers to the same picture with \[.*so its code is another"):
+        perform(other, tmp_path / "atlas", share=(2, 2))
+    with pytest.raises(WrongInput, match="answers otherwise to the same picture, first in layer '2'"):
+        perform(_of(job, network_of_tanh), tmp_path / "atlas", executor=Processes(1))
+    perform(job, tmp_path / "atlas")
+    assert Atlas.open(tmp_path / "atlas").missing() == []
+
+
+def network_of_tanh():  # type: ignore[no-untyped-def]
+    """The weights of `tiny.network`, and another function between its layers."""
+    from neuronatlas.networks import as_network
+
+    module = tiny.module()
+    module[2] = torch.nn.Tanh()
+    return as_network(module, input_size=32, normalise="0..1", name="tiny")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_r2_r13_a_driver_killed_at_twenty_random_moments_and_resumed(
@@ -146,12 +201,14 @@ def test_a_slurm_script_does_every_share(pictures: Path, expected: str, tmp_path
     subprocess.run(command(pictures, atlas, "--only-plan"), check=True, capture_output=True)
     order = (atlas / ".order.json").read_text(encoding="utf-8")
     assert str(pictures) in order
-    words = [sys.executable, "-m", "neuronatlas.cli", "slurm", str(atlas), "--nodes", "2", "--cpus", "1"]
-    script = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    words = [sys.executable, "-m", "neuronatlas", "slurm", str(atlas), "--nodes", "2", "--cpus", "1"]
+    refused = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "give it again with --network" in refused.stderr
+    script = subprocess.run([*words, "--network", NETWORK], check=True, capture_output=True, text=True).stdout
     assert "#SBATCH --array=1-2\n" in script
     place = tmp_path / "job.sh"
-    trusted = re.sub(r"--shard", f"--network '{NETWORK}' --shard", script)
-    place.write_text(trusted, encoding="utf-8")
+    place.write_text(script, encoding="utf-8")
     for number in ("2", "1"):  # as Slurm would run them, in any order
         environment = os.environ | {"SLURM_ARRAY_TASK_ID": number}
         subprocess.run(["bash", str(place)], check=True, capture_output=True, env=environment)

@@ -67,7 +67,9 @@ def test_r11_a_task_that_asks_for_too_much_memory_has_three_processes_and_ends(t
 def test_r11_a_death_is_noticed_at_once(tmp_path: Path) -> None:
     start = time.monotonic()
     check_killed_always(Processes, tmp_path)
-    assert time.monotonic() - start < 60  # twelve deaths, three of them after a second of work, and as many processes begun: no death waits for a time to pass
+    assert (
+        time.monotonic() - start < 60
+    )  # twelve deaths, three of them after a second of work, and as many processes begun: no death waits for a time to pass
 
 
 @pytest.mark.parametrize(

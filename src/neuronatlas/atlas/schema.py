@@ -20,6 +20,8 @@ from neuronatlas.errors import AtlasDamaged, WrongInput
 VERSION = 2
 _SEAL = '{\n "digest": "'
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,99}")
+PROBED_ALIKE = 0.01
+"""Of a response: as far may those of one network differ from machine to machine, by rounding on a GPU most of all."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,10 @@ class LayerEntry:
 class Manifest:
     """What the atlas was made of.
 
-    ``network``: name, fingerprint (sha256 of the weights), input. ``stimuli``: digest, names, labels. ``settings``: the
-    seed, the recipe of the renderings, the reduction, the correlation and layout of the map. ``software`` is kept for
-    the reader and not compared.
+    ``network``: name, fingerprint (sha256 of the weights), input, probe (what its layers answer to one picture of noise, by
+    which another architecture with the same weights is known). ``stimuli``: digest, names, labels. ``settings``: the seed,
+    the recipe of the renderings, the reduction, the correlation and layout of the map, the revision of what makes them.
+    ``software`` is kept for the reader and not compared.
     """
 
     network: dict[str, Any]
@@ -54,8 +57,9 @@ class Manifest:
 
     @cached_property
     def identity(self) -> str:
-        """The sha256 of everything but the software: two manifests that do not differ have the same."""
+        """The sha256 of everything but the software and the probe: two manifests that do not differ have the same."""
         decisive = {key: value for key, value in asdict(self).items() if key != "software"}
+        decisive["network"] = {key: value for key, value in self.network.items() if key != "probe"}
         return hashlib.sha256(json.dumps(decisive, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
     @classmethod
@@ -80,13 +84,19 @@ class Manifest:
             raise AtlasDamaged(message) from error
 
     def difference(self, other: Manifest) -> list[str]:
-        """One line for each thing in which the two differ, software aside."""
+        """One line for each thing in which the two differ, software aside; probes may differ by `PROBED_ALIKE`."""
         mine, theirs = (_flat(asdict(manifest)) for manifest in (self, other))
-        keys = sorted(key for key in mine.keys() | theirs.keys() if not key.startswith("software."))
-        return [
+        keys = sorted(key for key in mine.keys() | theirs.keys() if not key.startswith(("software.", "network.probe.")))
+        found = [
             f"{key}: {_short(mine.get(key))} in the folder, {_short(theirs.get(key))} now"
             for key in keys
             if mine.get(key) != theirs.get(key)
+        ]
+        before, now = self.network.get("probe") or {}, other.network.get("probe") or {}
+        return found + [
+            f"network: layer {name!r} answers to the same picture with {before[name]} in the folder, {now[name]} now (mean, "
+            "root mean square, maximum), so its code is another"
+            for name in unlike(before, now)[:1]
         ]
 
 
@@ -165,6 +175,17 @@ def plan(
             part = units[start : start + units_a_shard]
             shards.append(Shard(f"renderings-{layer:03d}-{number:04d}", "renderings", layer=layer, units=part))
     return Plan(tuple(shards))
+
+
+def unlike(one: dict[str, list[float]], other: dict[str, list[float]]) -> list[str]:
+    """The layers that both probes have and that answered otherwise: mean, root mean square and maximum of each."""
+    found = []
+    for name in one.keys() & other.keys():
+        pairs = list(zip(one[name], other[name], strict=True))
+        spread = abs(one[name][1])
+        if any(abs(a - b) > PROBED_ALIKE * max(abs(a), abs(b), spread) for a, b in pairs):
+            found.append(name)
+    return sorted(found)
 
 
 def sealed(text: str) -> bool:

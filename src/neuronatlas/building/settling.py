@@ -16,11 +16,14 @@ from neuronatlas.building.statistics import BEST, SHOWN, worth_it
 from neuronatlas.errors import WrongInput
 from neuronatlas.maps import ResponseMap
 from neuronatlas.maps.sketch import SIZE
-from neuronatlas.networks.base import Network
+from neuronatlas.networks.base import Network, NotReached
+from neuronatlas.networks.threads import one_thread
 from neuronatlas.rendering import Recipe, recipe_of
 from neuronatlas.stimuli import StimulusSet
 
 _STRETCH, _STRETCHES = 4096, 64
+REVISION = 1
+"""Raised with each change that alters the bytes of shards: tiles, batches, what a recipe's words mean, the pooling."""
 """Statistics are kept of stretches of at least so many stimuli, and of so many stretches at most."""
 Source = Callable[[], Network]
 """Makes the network where a worker is; it has to be picklable, as a function of a module is."""
@@ -87,7 +90,8 @@ def prepare(
     correlation = correlation or ("pearson" if few else "spearman")
     response_map = ResponseMap(correlation=correlation, seed=seed)
     manifest = Manifest(
-        network={"name": found.name, "fingerprint": found.fingerprint, "input": asdict(found.input)},
+        network={"name": found.name, "fingerprint": found.fingerprint, "input": asdict(found.input)}
+        | {"probe": probe(found, chosen)},
         layers=tuple(entries),
         stimuli={
             "digest": stimuli.digest,
@@ -95,6 +99,7 @@ def prepare(
             "labels": [item.label for item in stimuli],
         },
         settings={
+            "revision": REVISION,
             "seed": seed,
             "reduce": "mean",
             "recipe": recipe.settings,
@@ -121,6 +126,32 @@ def choose_layers(network: Network, patterns: Iterable[str]) -> list[str]:
         fitting = fnmatch.filter([*network.layers, *network.aliases], pattern) or [pattern]
         chosen.update(network.layer(name).name for name in fitting)  # an unusable or unknown one says why
     return [name for name in network.layers if name in chosen]
+
+
+def probe(network: Network, layers: Iterable[str]) -> dict[str, list[float]]:
+    """What each layer answers to one picture of noise: mean and root mean square over its units' means, and its maximum.
+
+    By it a network is known again whose code says otherwise what to do with the same weights. Layers that it does not come
+    to, or whose answer is not finite, are left out.
+    """
+    shape = (1, *network.input.size, network.input.channels)
+    picture = np.random.default_rng(0).random(shape, np.float32)
+    names = list(layers)
+    while names:
+        try:
+            with one_thread():
+                means, maxima = network.reduced(picture, names, ("mean", "max"))
+        except NotReached as error:
+            names = [name for name in names if name not in error.layers]
+        else:
+            found = {}
+            for name in names:
+                mean = means[name].astype(np.float64)
+                numbers = [mean.mean(), np.sqrt((mean**2).mean()), maxima[name].max()]
+                if np.isfinite(numbers).all():
+                    found[name] = [float(f"{number:.6g}") for number in numbers]
+            return found
+    return {}
 
 
 def spread(count: int, wanted: int | None) -> tuple[int, ...]:

@@ -6,14 +6,15 @@ A worker computes in one thread what decides bytes, so that they are the same wh
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from neuronatlas.atlas import Atlas, Shard, pack
-from neuronatlas.building.settling import Job, Source, spread
+from neuronatlas.atlas.schema import unlike
+from neuronatlas.building.settling import Job, Source, probe, spread
 from neuronatlas.building.statistics import SHOWN, Gathering
 from neuronatlas.errors import NeuronAtlasError, NoPictures, WrongInput
 from neuronatlas.images.files import centre_crop_resize
@@ -47,6 +48,8 @@ class Opening:
     folder: Path | None = None
     identity: str = ""
     """That of the atlas's manifest: another machine may have another atlas in a folder of that name."""
+    probe: dict[str, list[float]] = field(default_factory=dict)
+    """What the build's own network answered, see `settling.probe`."""
 
     def __call__(self) -> Callable[[Shard], bytes]:
         """The worker; raises `WrongInput` where the network is not the one that the build began with."""
@@ -55,6 +58,13 @@ class Opening:
             message = (
                 f"the network {network.name!r} of this worker has other weights ({network.fingerprint[:12]}...) than the "
                 f"build ({self.fingerprint[:12]}...): use the same files everywhere"
+            )
+            raise WrongInput(message)
+        others = unlike(self.probe, probe(network, self.probe)) if self.probe else []
+        if others:
+            message = (
+                f"the network {network.name!r} of this worker has the weights of the build and answers otherwise to the same "
+                f"picture, first in layer {others[0]!r}: use the same code everywhere"
             )
             raise WrongInput(message)
         return Worker(self, network)
@@ -75,6 +85,7 @@ def opening(job: Job, folder: Path, threads: int | None, *, here: bool) -> Openi
         threads,
         folder.absolute(),
         job.manifest.identity,
+        {} if here else job.manifest.network["probe"],
     )
 
 

@@ -36,6 +36,14 @@ if TYPE_CHECKING:
 
 ORDER = ".order.json"
 """In the folder of an atlas: the words of the command that began it, for `work`. Nothing else reads it."""
+_WORDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("network", "channel_order", "images", "preset", "correlation"), (str,)),
+    **dict.fromkeys(("normalise", "input_size"), (str, type(None))),
+    "layers": (list,),
+    "units": (int, type(None)),
+    "seed": (int,),
+}
+"""What an order holds."""
 _EXECUTORS = ("local", "ray")
 
 
@@ -124,12 +132,7 @@ def work(
         message = f"--shard {shard!r} must be I/N, such as 2/16"
         raise WrongInput(message)
     order = _order(atlas)
-    if network is None and ("@" in order["network"] or ".py:" in order["network"]):
-        message = (
-            f"the atlas in {str(atlas)!r} was begun with --network {order['network']!r}, which runs code: if you trust it, "
-            "give it again with --network"
-        )
-        raise WrongInput(message)
+    _trusted(atlas, order, network)
     given = order | {"network": network or order["network"]}
     job = _job(given, images or Path(order["images"]))
     with reporter() as progress:
@@ -146,9 +149,11 @@ def slurm(
     cpus: Annotated[int, typer.Option("--cpus", min=1, help="Processors a job.")] = 4,
     hours: Annotated[int, typer.Option("--hours", min=1, help="The most a job may take.")] = 24,
     gpus: Annotated[int, typer.Option("--gpus", min=0, help="GPUs a job.")] = 0,
+    network: Annotated[str | None, typer.Option("--network", help="For `work`, where the network is code.")] = None,
 ) -> None:
     """Write a Slurm script for an atlas to standard output: an array of jobs, each a share of the work."""
-    _order(atlas)
+    _trusted(atlas, _order(atlas), network)
+    again = "" if network is None else f" --network {shlex.quote(network)}"
     place = shlex.quote(str(atlas.absolute()))
     lines = [
         "#!/bin/bash",
@@ -163,7 +168,7 @@ def slurm(
         "#SBATCH --output=neuronatlas-%A-%a.log",
         "",
         "# A job that is stopped or ends early loses nothing: submit the same script again.",
-        f'exec {shlex.quote(command())} work {place} --shard "$SLURM_ARRAY_TASK_ID/{nodes}"',
+        f'exec {shlex.quote(command())} work {place} --shard "$SLURM_ARRAY_TASK_ID/{nodes}"{again}',
     ]
     print("\n".join(lines))
 
@@ -215,15 +220,35 @@ def _begin(job: Job, folder: Path, order: dict[str, Any]) -> None:
 
 
 def _order(folder: Path) -> dict[str, Any]:
+    """The words that began an atlas; raises `WrongInput` where there are none."""
     from neuronatlas.atlas import Atlas
+    from neuronatlas.atlas.files import read_text
 
     Atlas.open(folder)
-    place = folder / ORDER
+    message = f"{str(folder)!r} does not say how it was begun ({ORDER}): begin it with build --only-plan"
     try:
-        return dict(json.loads(place.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        message = f"{str(folder)!r} does not say how it was begun ({ORDER}): begin it with build --only-plan"
+        order = json.loads(read_text(folder / ORDER))
+    except (AtlasDamaged, OSError, ValueError, RecursionError) as error:
         raise WrongInput(message) from error
+    if not isinstance(order, dict) or not all(
+        isinstance(order.get(word, ...), kinds) for word, kinds in _WORDS.items()
+    ):
+        raise WrongInput(message)
+    return order
+
+
+def _trusted(folder: Path, order: dict[str, Any], given: str | None) -> None:
+    """Refuse to run code because a folder names it; what is ``given`` on the command line may."""
+    from neuronatlas.zoo.factories import is_factory
+
+    word = order["network"]
+    known = word.startswith(("timm:", "torchvision:")) and "@" not in word
+    if given is None and is_factory(word) and not known:
+        message = (
+            f"the atlas in {str(folder)!r} was begun with the network {word!r}, which runs code: if you trust it, give it "
+            "again with --network"
+        )
+        raise WrongInput(message)
 
 
 def _executor(name: str, workers: int | None, address: str | None, gpus: float) -> Executor | None:

@@ -157,7 +157,6 @@ class TorchNetwork(Network):
             return output
 
         with self._passing(names, read, keep_inputs=wake) as run, sliced(self.module, cut, units or ()):
-
             asked = False  # whether the layers can have a gradient at all
 
             def checked(images: Tensor) -> dict[str, Tensor]:

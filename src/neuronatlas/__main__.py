@@ -1,0 +1,5 @@
+"""``python -m neuronatlas`` is the command."""
+
+from neuronatlas.cli import main
+
+main()
