@@ -127,7 +127,7 @@ def test_work_imports_no_module_that_a_folder_names(pictures: Path, tmp_path: Pa
     assert not (tmp_path / "sprung").exists()
 
 
-@pytest.mark.parametrize("text", ["{}", "[]", "7", "no json", '{"network": 3}', "[" * 100_000])
+@pytest.mark.parametrize("text", ["{}", "[]", "7", "no json", '{"network": 3}', pytest.param("[" * 100_000, id="deep")])
 def test_an_order_that_no_build_wrote_is_refused_in_a_line(text: str, pictures: Path, tmp_path: Path) -> None:
     job = prepare(tiny.network, stimuli.folder(pictures), units=1)
     atlas = Atlas.create(tmp_path / "atlas", job.manifest, job.plan)
