@@ -1,7 +1,7 @@
 """What an atlas says of itself: the manifest (``atlas.json``) and the plan (``plan.json``), as plain values.
 
-The manifest names everything that decides the content: network, stimuli, settings. Two builds with equal manifests give
-the same bytes, so a folder whose manifest differs is never added to. Both files begin with the sha256 of the rest of
+The manifest names everything that decides the content: network, stimuli, settings. Two builds with equal manifests and
+the same software give the same bytes, so a folder whose manifest differs is never added to. Both files begin with the sha256 of the rest of
 themselves; the plan says also of which manifest it is.
 """
 
