@@ -1,8 +1,8 @@
 """What an atlas says of itself: the manifest (``atlas.json``) and the plan (``plan.json``), as plain values.
 
 The manifest names everything that decides the content: network, stimuli, settings. Two builds with equal manifests and
-the same software give the same bytes, so a folder whose manifest differs is never added to. Both files begin with the sha256 of the rest of
-themselves; the plan says also of which manifest it is.
+the same software give the same bytes, so a folder whose manifest differs is never added to. Both files begin with the
+sha256 of the rest of themselves; the plan says also of which manifest it is.
 """
 
 from __future__ import annotations
