@@ -2,10 +2,10 @@
 
 .venv/bin/python benchmarks/recording.py [--pictures 512] [--rounds 5] [--threads 2]
 
-Recorded are the mean and the maximum of every unit of every layer, the greatest maximum, and of the means the 9 most and least
-exciting stimuli and the moments. The bare pass has no hooks,
-and its pictures are an array, as are those recorded but in the rows "from JPEGs": there they are decoded meanwhile.
-"some layers" are the convolutions and the linear layers.
+Recorded are the means of every unit over the positions, and of these the moments, the greatest and the least, and the 9 most and
+least exciting stimuli; "maxima": the maxima over the positions, too. The bare pass has no hooks,
+and its pictures are an array, as are those recorded but in the rows "JPEGs": there they are decoded meanwhile.
+"some" are the convolutions and the linear layers.
 """
 
 from __future__ import annotations
@@ -85,8 +85,14 @@ def written(place: Path, chosen: list[Stimulus], side: int) -> StimulusSet:
     return folder(folder_of)
 
 
-def recording(network: TorchNetwork, batches: Iterable[np.ndarray], names: list[str], workers: int) -> None:
-    """The statistics of every unit of these layers, from the mean and the maximum of each stimulus."""
+def recording(
+    network: TorchNetwork, batches: Iterable[np.ndarray], names: list[str], workers: int, *, maxima: bool
+) -> None:
+    """The statistics of every unit of these layers, from its mean over the positions of each stimulus.
+
+    Count, mean, variance, least and greatest of these means, and the most and least exciting stimuli: what an atlas keeps of
+    stimuli too many for a table. ``maxima``: the maximum over the positions is taken besides, and the greatest of all kept.
+    """
     waiting: list[np.ndarray] = []
     most: np.ndarray | None = None
     moments: list[Moments] = []
@@ -100,10 +106,11 @@ def recording(network: TorchNetwork, batches: Iterable[np.ndarray], names: list[
         extremes = Extremes.of(values, start, TOP) if extremes is None else extremes.extended(values, start)
 
     done = 0
-    for means, maxima in reduced(network, batches, names, ("mean", "max"), workers=workers):
+    for means, *others in reduced(network, batches, names, ("mean", "max") if maxima else ("mean",), workers=workers):
         waiting.append(np.concatenate([means[name] for name in names], axis=1))
-        highest = np.concatenate([maxima[name].max(axis=0) for name in names])
-        most = highest if most is None else np.maximum(most, highest)
+        if others:
+            highest = np.concatenate([others[0][name].max(axis=0) for name in names])
+            most = highest if most is None else np.maximum(most, highest)
         done += len(waiting[-1])
         if len(waiting) * BATCH >= BLOCK:
             digest(done - sum(map(len, waiting)))
@@ -143,21 +150,25 @@ def main(pictures: int, rounds: int, threads: int) -> None:
                 if isinstance(network.module.get_submodule(network.home(name)), nn.Conv2d | nn.Linear)
             ]
 
-            def recorded(source: np.ndarray | StimulusSet, names: list[str], network: TorchNetwork = network) -> None:
+            def recorded(
+                source: np.ndarray | StimulusSet, names: list[str], *, maxima: bool, network: TorchNetwork = network
+            ) -> None:
                 if isinstance(source, np.ndarray):
                     batches = (source[start : start + BATCH] for start in range(0, len(source), BATCH))
-                    recording(network, batches, names, threads)
+                    recording(network, batches, names, threads, maxima=maxima)
                 else:
-                    recording(network, ahead(network, source, workers=threads), names, threads)
+                    recording(network, ahead(network, source, workers=threads), names, threads, maxima=maxima)
 
             works: dict[str, Callable[[], None]] = {
                 "bare, folded": lambda n=network, m=plain, s=shown: passes(n, m, s, BATCH),  # type: ignore[misc]
                 "bare, folded, in place": lambda n=network, m=fast, s=shown: passes(n, m, s, AT_ONCE),  # type: ignore[misc]
-                "recorded": partial(recorded, shown, every),
-                "recorded, some layers": partial(recorded, shown, some),
-                **{f"from JPEGs of {side} px": partial(recorded, each, every) for side, each in files.items()},
-                f"some, JPEGs of {SIDES[0]} px": partial(recorded, files[SIDES[0]], some),
             }
+            for which, names in (("all", every), ("some", some)):
+                for maxima in (False, True):
+                    kept = f"{which}, maxima" if maxima else which
+                    works[kept] = partial(recorded, shown, names, maxima=maxima)
+                    for side, source in files.items():
+                        works[f"{kept}, JPEGs of {side}"] = partial(recorded, source, names, maxima=maxima)
             times = in_turn(works, rounds)
             print(f"{network.name}: {len(network.layers)} layers, {pictures} pictures, {threads} threads")
             for name, seconds in times.items():
@@ -166,7 +177,7 @@ def main(pictures: int, rounds: int, threads: int) -> None:
                     statistics.median(one / other for one, other in zip(seconds, times[bottom], strict=True))
                     for bottom in list(works)[:2]
                 ]
-                print(f"  {name:<24} {each:7.2f} ms a picture, {ratios[0]:.2f} and {ratios[1]:.2f} times", flush=True)
+                print(f"  {name:<28} {each:7.2f} ms a picture, {ratios[0]:.2f} and {ratios[1]:.2f} times", flush=True)
 
 
 if __name__ == "__main__":
