@@ -10,7 +10,7 @@ mkdirSync(out, { recursive: true });
 
 const result = await build({
   absWorkingDir: here,
-  entryPoints: { app: "src/main.ts" },
+  entryPoints: { app: "src/main.ts", compare: "src/compare/compare.ts" },
   outdir: out,
   bundle: true,
   minify: true,
@@ -23,7 +23,21 @@ const result = await build({
   logLevel: "warning",
 });
 
+// The widget of a notebook, which loads it as a module. It holds nothing of app.js, which Python sends it for its frame.
+await build({
+  absWorkingDir: here,
+  entryPoints: { widget: "src/widget/widget.ts" },
+  outdir: out,
+  bundle: true,
+  minify: true,
+  format: "esm",
+  target: "es2022",
+  charset: "ascii",
+  logLevel: "warning",
+});
+
 copyFileSync(join(here, "src/index.html"), join(out, "index.html"));
+copyFileSync(join(here, "src/compare/compare.html"), join(out, "compare.html"));
 const packages = new Set(
   Object.keys(result.metafile.inputs)
     .map((path) => path.match(/^node_modules\/((?:@[^/]+\/)?[^/]+)\//)?.[1])

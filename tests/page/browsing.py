@@ -27,10 +27,14 @@ NO_WEBGL = ("--disable-3d-apis",)
 
 def launch(playwright: Playwright, *, webgl: bool = True) -> Browser:
     """Chromium from NEURONATLAS_CHROMIUM, else from the path, else Playwright's own."""
-    found = os.environ.get("NEURONATLAS_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     return playwright.chromium.launch(
-        executable_path=found, args=[*ARGUMENTS, *(SOFTWARE_WEBGL if webgl else NO_WEBGL)]
+        executable_path=executable(), args=[*ARGUMENTS, *(SOFTWARE_WEBGL if webgl else NO_WEBGL)]
     )
+
+
+def executable() -> str | None:
+    """The browser's program, None for Playwright's own."""
+    return os.environ.get("NEURONATLAS_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @dataclass

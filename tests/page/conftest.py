@@ -57,6 +57,22 @@ def site(scene: Scene, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="session")
+def demonstration(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The atlas of the demonstration, a real network's; four units of each layer are rendered, not twenty-four."""
+    from dataclasses import replace
+
+    from neuronatlas import demo
+    from neuronatlas.building import perform, prepare
+
+    job = demo.job()
+    small = prepare(job.network, job.stimuli, layers=demo.LAYERS, units=4)
+    assert replace(small.manifest, settings={}) == replace(job.manifest, settings={})
+    folder = tmp_path_factory.mktemp("demo") / "demo.atlas"
+    perform(small, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def playwright() -> Iterator[Playwright]:
     """One driver for all browsers."""
     with sync_playwright() as running:

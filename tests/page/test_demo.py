@@ -2,26 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 pytestmark = [pytest.mark.page, pytest.mark.slow, pytest.mark.timeout(900)]
-
-
-@pytest.fixture(scope="module")
-def atlas(bundle, tmp_path_factory) -> Path:
-    from neuronatlas import demo
-    from neuronatlas.building import perform, prepare
-
-    job = demo.job()
-    small = prepare(job.network, job.stimuli, layers=demo.LAYERS, units=4)
-    assert replace(small.manifest, settings={}) == replace(job.manifest, settings={})
-    folder = tmp_path_factory.mktemp("demo") / "demo.atlas"
-    perform(small, folder)
-    return folder
 
 
 def test_the_demonstration_is_as_large_as_promised():
@@ -37,12 +21,12 @@ def test_the_demonstration_is_as_large_as_promised():
     assert min(rendered.values()) >= 16
 
 
-def test_rendered_units_answer_to_their_pictures_far_more_than_to_photographs(atlas):
+def test_rendered_units_answer_to_their_pictures_far_more_than_to_photographs(demonstration):
     from neuronatlas import stimuli
     from neuronatlas.atlas import Atlas
     from neuronatlas.view.scene import scene_of
 
-    scene = scene_of(Atlas.open(atlas))
+    scene = scene_of(Atlas.open(demonstration))
     taken = {item.name for item in stimuli.photographs()}
     photographs = [number for number, item in enumerate(scene.stimuli) if item.name in taken]
     assert len(photographs) >= 100
@@ -54,10 +38,10 @@ def test_rendered_units_answer_to_their_pictures_far_more_than_to_photographs(at
     assert np.mean(distances) >= 3
 
 
-def test_the_page_shows_the_demonstration(atlas, chromium):
+def test_the_page_shows_the_demonstration(demonstration, chromium):
     from tests.page import browsing
 
-    with browsing.visit(chromium, browsing.address(atlas / "site")) as visit:
+    with browsing.visit(chromium, browsing.address(demonstration / "site")) as visit:
         assert visit.state("units") >= 1500
         assert visit.state("dots") >= 1500
         before = visit.state("colours")

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 from tests.page.synthetic import CONSTANT, HOSTILE_LAYER, HOSTILE_STIMULUS, make_scene
 
-from neuronatlas.errors import WrongInput
+from neuronatlas.errors import UnknownName, WrongInput
 from neuronatlas.units import Unit
-from neuronatlas.view import page, scripts, sprites
+from neuronatlas.view import page, parts, scripts, sprites
 
 DTYPES = {"u8": "|u1", "u16": "<u2", "u32": "<u4", "i32": "<i4", "f32": "<f4"}
 
@@ -66,7 +66,7 @@ def test_the_same_scene_gives_the_same_bytes_and_nothing_stays_behind(scene, bun
 def test_names_never_become_paths_or_markup(site):
     for path in tree(site):
         assert re.fullmatch(
-            r"index\.html|app\.(js|css)|licences\.txt|data/(scene|(sprites|responses|details)-\d+)\.js|(pictures|stimuli)/\d+\.webp",
+            r"index\.html|app\.(js|css)|licences\.txt|data/[a-z]+(-\d+)?\.js",
             path,
         )
     for path in (site / "data").iterdir():
@@ -126,24 +126,94 @@ def test_cards_hold_the_best_stimuli_and_the_neighbours(site, scene):
     np.testing.assert_array_equal(column(curves[0]), scene.pictures[0].curve)
 
 
+def test_cards_hold_the_worst_stimuli_and_the_span(site, scene):
+    details = read(site, "details-0")
+    worst = column(details["worst"]).reshape(-1, scripts.BEST)
+    for unit in (0, 17, 56, 299):
+        values = [(value, row) for row, value in enumerate(scene.responses[:, unit]) if np.isfinite(value)]
+        assert list(worst[unit]) == [row for _, row in sorted(values)[: scripts.BEST]]
+        assert column(details["least"])[unit] == min(values)[0]
+        assert column(details["most"])[unit] == max(values)[0]
+
+
+def test_responses_by_unit_survive_to_within_a_step(site, scene):
+    codes = column(read(site, "columns-0")).reshape(len(scene.units), len(scene.stimuli))
+    details = read(site, "details-0")
+    least, most = (column(details[name])[:, None] for name in ("least", "most"))
+    known = codes != scripts.MISSING
+    assert (~known).sum() == 1
+    assert not known[17, 3]
+    shown = least + codes / np.float32(254) * (most - least)
+    np.testing.assert_allclose(shown[known], scene.responses.T[known], atol=0.51 * (most - least).max() / 254 + 1e-6)
+
+
+def test_pictures_travel_as_they_were_made(site, scene):
+    pictured = sorted(scene.pictures)
+    pack = read(site, "scene")["pack"]
+    for rank in (0, pack, len(pictured) - 1):
+        text = read(site, f"pictures-{rank // pack}")[rank % pack]
+        assert base64.b64decode(text) == sprites.webp(scene.pictures[pictured[rank]].image)
+    stimuli = read(site, "stimuli-0")
+    assert len(stimuli) == len(scene.stimuli)
+    assert base64.b64decode(stimuli[5]) == sprites.thumbnail(scene.stimuli[5].thumbnail)
+
+
+def test_the_strongest_units_of_each_layer(site, scene):
+    found = read(site, "strongest-0")
+    units = column(found["units"]).reshape(len(scene.stimuli), len(scene.layers), parts.STRONGEST)
+    scores = column(found["scores"]).reshape(units.shape)
+    values = np.where(np.isfinite(scene.responses), scene.responses, np.nan).astype(float)
+    for stimulus, layer in ((0, 0), (3, 0), (29, 3)):
+        members = [k for k, unit in enumerate(scene.units) if unit.layer == scene.layers[layer].name and k not in CONSTANT]
+        expected = []
+        for unit in members:
+            known = [value for value in values[:, unit] if value == value]
+            mean = sum(known) / len(known)
+            deviation = (sum((value - mean) ** 2 for value in known) / len(known)) ** 0.5
+            if values[stimulus, unit] == values[stimulus, unit]:
+                expected.append((-(values[stimulus, unit] - mean) / deviation, unit))
+        expected = sorted(expected)[: parts.STRONGEST]
+        assert list(units[stimulus, layer]) == [unit for _, unit in expected]
+        np.testing.assert_allclose(scores[stimulus, layer], [-score for score, _ in expected], rtol=1e-5)
+
+
 def test_large_scenes_are_cut_into_scripts(scene, bundle, tmp_path, monkeypatch):
-    monkeypatch.setattr(scripts, "CHUNK", 2100)
-    monkeypatch.setattr(scripts, "DETAILS", 64)
+    monkeypatch.setattr(parts, "CHUNK", 2100)
+    monkeypatch.setattr(parts, "DETAILS", 64)
     site = page.write_page(scene, tmp_path / "cut").parent
-    names = sorted(path.stem for path in (site / "data").iterdir())
-    assert names == sorted(
-        ["scene", "sprites-0", *(f"responses-{k}" for k in range(5)), *(f"details-{k}" for k in range(5))]
-    )
+    count = {}
+    for path in (site / "data").iterdir():
+        kind = path.stem.partition("-")[0]
+        count[kind] = count.get(kind, 0) + 1
+    assert count == {
+        "scene": 1, "circle": 1, "clusters": 1, "sprites": 1, "responses": 5, "columns": 9, "strongest": 8, "details": 5,
+        "pictures": 3, "stimuli": 1,
+    }  # fmt: skip
     rows = [column(read(site, f"responses-{k}")).reshape(-1, 300) for k in range(5)]
+    by_unit = np.concatenate([column(read(site, f"columns-{k}")) for k in range(9)]).reshape(300, -1)
     monkeypatch.undo()
     low, high = scripts.scale(scene.responses)
     np.testing.assert_array_equal(np.concatenate(rows), scripts.quantise(scene.responses, low, high))
+    np.testing.assert_array_equal(by_unit, scripts.quantise(scene.responses, *scripts.span(scene.responses)).T)
     assert [unit for k in range(5) for unit, _ in read(site, f"details-{k}")["curves"]] == sorted(scene.pictures)
+
+
+def test_very_many_responses_are_kept_by_stimulus_alone(scene, monkeypatch):
+    monkeypatch.setattr(parts, "TABLE", scene.responses.size - 1)
+    few = parts.Parts(scene)
+    assert few.value("scene")["columns"] == 0
+    assert not [key for key in few if key.startswith("columns")]
+
+
+def test_a_part_that_is_not_there_is_named(scene):
+    for key in ("pictures-3", "pictures--1", "scene-0", "../scene", "pictures-", ""):
+        with pytest.raises(UnknownName, match="part of a page"):
+            parts.Parts(scene).value(key)
 
 
 def test_sprites_are_small_enough_for_any_graphics_card(site, scene):
     sheet = read(site, "sprites-0")
-    assert list(column(sheet["units"])) == sorted(scene.pictures)
+    assert list(column(read(site, "scene")["sheeted"])) == sorted(scene.pictures)
     head, data = sheet["image"].split(",")
     assert head == "data:image/webp;base64"
     image = Image.open(io.BytesIO(base64.b64decode(data)))
@@ -158,11 +228,20 @@ def test_sprites_are_small_enough_for_any_graphics_card(site, scene):
         assert difference.mean() < 12
 
 
-def test_many_pictures_fill_several_sheets(scene):
-    picture = scene.pictures[0]
-    sheets = list(sprites.sheets(dict.fromkeys(range(1100), picture)))
-    assert [len(sheet.units) for sheet in sheets] == [1024, 76]
-    assert [unit for sheet in sheets for unit in sheet.units] == list(range(1100))
+def test_many_pictures_fill_several_sheets():
+    random = np.random.default_rng(0)
+    positions = random.uniform(-1, 1, (3001, 2)).astype(np.float32)
+    positions[17] = np.nan
+    sheets = sprites.arranged(range(3000), positions)
+    assert [len(sheet) for sheet in sheets] == [1024, 1024, 952]
+    assert sorted(unit for sheet in sheets for unit in sheet) == list(range(3000))
+    assert 17 in sheets[-1], "without a place it comes last"
+    quarters = {tuple(place) for place in (positions[list(sheets[0])] * 4).astype(int)}
+    assert len(quarters) == 49, "the first sheet has some from every part of the map"
+    placed = [unit for unit in sheets[1] if unit != 17]
+    assert positions[placed].std(0).min() < 0.8 * positions[list(sheets[0])].std(0).min(), "the others lie together"
+    assert sprites.arranged(range(0, 500, 7), positions) == (tuple(range(0, 500, 7)),)
+    assert sprites.arranged([], positions) == ()
 
 
 def test_a_page_takes_the_place_of_a_page(scene, bundle, tmp_path):
@@ -170,7 +249,8 @@ def test_a_page_takes_the_place_of_a_page(scene, bundle, tmp_path):
     page.write_page(scene, target)
     fewer = dataclasses.replace(scene, pictures={0: scene.pictures[0]})
     page.write_page(fewer, target)
-    assert [path.name for path in (target / "pictures").iterdir()] == ["0.webp"]
+    assert len(read(target, "pictures-0")) == 1
+    assert not (target / "data" / "pictures-1.js").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["site", "static"]
 
 

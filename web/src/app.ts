@@ -1,7 +1,10 @@
 /** What every part of the page shares: the atlas, where the reader is, and word of both changing. */
 
 import type { Atlas } from "./data";
-import { format, parse, type Place, type Route } from "./route";
+import { format, parse, type Place, type Route, type Subject } from "./route";
+
+/** In a notebook the page has no address of its own: it keeps it in memory. */
+const HELD = typeof globalThis.neuronatlasSource === "function";
 
 type Listener = (route: Route, before: Route) => void;
 
@@ -9,20 +12,43 @@ export class App {
   route: Route;
   /** The last place that was not a unit: a unit's card lies over it, and closing the card leads back. */
   background: Place = { at: "map" };
+  /** Units chosen on the map, in order. */
+  selection: readonly number[] = [];
   private readonly listeners: Listener[] = [];
+  private readonly choosers: (() => void)[] = [];
   private hash: string;
 
   constructor(readonly atlas: Atlas) {
-    this.hash = location.hash;
+    this.hash = HELD ? "" : location.hash;
     this.route = parse(this.hash, atlas);
     this.remember();
-    addEventListener("hashchange", () => this.follow());
+    if (!HELD) {
+      addEventListener("hashchange", () => this.follow(location.hash));
+      return;
+    }
+    document.addEventListener("click", (event) => {
+      const link = (event.target as Element).closest?.<HTMLAnchorElement>('a[href^="#/"]');
+      if (!link || event.defaultPrevented) return;
+      event.preventDefault();
+      this.follow(link.getAttribute("href") ?? "");
+    });
   }
 
   /** Call back after each change, and once now. */
   watch(listener: Listener): void {
     this.listeners.push(listener);
     listener(this.route, this.route);
+  }
+
+  /** Call back whenever another selection is made. */
+  onSelection(listener: () => void): void {
+    this.choosers.push(listener);
+  }
+
+  select(units: readonly number[]): void {
+    if (!units.length && !this.selection.length) return;
+    this.selection = units;
+    for (const listener of this.choosers) listener();
   }
 
   /** The address of a change from here, for links. */
@@ -33,10 +59,20 @@ export class App {
   /** Go there; `replace` leaves no step behind for the back button. */
   go(change: Partial<Route>, replace = false): void {
     const hash = this.link(change);
-    if (hash === location.hash) return;
-    if (replace) location.replace(hash);
-    else location.hash = hash;
-    this.follow();
+    if (hash === this.hash) return;
+    if (!HELD && replace) location.replace(hash);
+    else if (!HELD) location.hash = hash;
+    this.follow(hash);
+  }
+
+  /** Colour the map by the response to a stimulus or to a class, or, with null, no longer. */
+  show(subject: Subject | null): void {
+    this.go({
+      stimulus: subject && "stimulus" in subject ? subject.stimulus : null,
+      label: subject && "label" in subject ? subject.label : null,
+      ...(subject ? {} : { minus: null, film: false }),
+      ...(this.route.place.at === "stimulus" ? { place: { at: "map" } } : {}),
+    });
   }
 
   openUnit(unit: number, replace = false): void {
@@ -81,9 +117,9 @@ export class App {
     if (members?.length) this.openUnit(last ? members[members.length - 1] : members[0], unit !== null);
   }
 
-  private follow(): void {
-    if (location.hash === this.hash) return;
-    this.hash = location.hash;
+  private follow(hash: string): void {
+    if (hash === this.hash) return;
+    this.hash = hash;
     const before = this.route;
     this.route = parse(this.hash, this.atlas);
     this.remember();

@@ -68,6 +68,13 @@ const ICONS = {
   image: "M4 5h16v14H4zM4 16l5-5 4 4 3-3 4 4M15.5 9.2v.1",
   list: "M8 6h12M8 12h12M8 18h12M4 6h.01M4 12h.01M4 18h.01",
   map: "M6 8h.01M17 6h.01M11 12h.01M7 17h.01M18 16h.01M13 19h.01M15 10h.01",
+  lasso: "M12 4c5 0 9 2.5 9 6s-4 6-9 6-9-2.5-9-6 4-6 9-6zM7 15c-2 1-2 4 1 5",
+  download: "M12 4v11M7 11l5 5 5-5M4 20h16",
+  play: "M7 4l13 8-13 8z",
+  pause: "M8 4v16M16 4v16",
+  film: "M3 5h18v14H3zM8 5v14M16 5v14M3 12h18",
+  camera: "M4 8h4l2-3h4l2 3h4v11H4zM12 10a3.5 3.5 0 1 0 0 7a3.5 3.5 0 1 0 0-7z",
+  pencil: "M4 20l1-4L16 5l3 3L8 19zM14 7l3 3",
   target: "M12 5a7 7 0 1 0 0 14a7 7 0 1 0 0-14zM12 2v5M12 17v5M2 12h5M17 12h5",
 } as const;
 

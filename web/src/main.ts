@@ -4,23 +4,29 @@ import "./styles/app.css";
 import { App } from "./app";
 import { readOverview } from "./data";
 import { byId, h, icon } from "./dom";
+import { embed } from "./embed";
+import { host } from "./host";
 import { keys } from "./keys";
+import { live } from "./live/live";
 import { MapView } from "./map/map";
 import { paintSwatches } from "./panels/common";
 import { openFacts, openHelp } from "./panels/dialogs";
+import { film } from "./panels/film";
 import { hoverCard } from "./panels/hover";
 import { layerView } from "./panels/layer";
 import { overlay } from "./panels/overlay";
 import { search } from "./panels/search";
+import { selectionPanel } from "./panels/selection";
 import { side } from "./panels/side";
+import { stimulusView } from "./panels/stimulus";
 import { tableView } from "./panels/table";
 import { unitCard } from "./panels/unit";
 import { expose } from "./state";
 import { isDark, onTheme, startTheme, toggleTheme } from "./theme";
 
-function start(): void {
+async function start(): Promise<void> {
   startTheme();
-  const app = new App(readOverview());
+  const app = new App(await readOverview());
   document.title = `${app.atlas.title} · Neuron Atlas`;
   byId("brand").append(h("span", { class: "mark", "aria-hidden": "true" }, h("i"), h("i"), h("i")),
     h("h1", { class: "title" }, app.atlas.title));
@@ -35,7 +41,10 @@ function start(): void {
   overlay(app, map);
   hoverCard(app, map);
   layerView(app);
-  unitCard(app, (unit) => {
+  stimulusView(app);
+  selectionPanel(app);
+  const strip = film(app);
+  unitCard(app, live(app, map), (unit) => {
     app.background = { at: "map" };
     app.go({ list: false });
     places(app);
@@ -43,12 +52,14 @@ function start(): void {
   });
   const { focus } = search(app);
   const closeSide = tools(app);
-  keys(app, map, focus, closeSide);
+  keys(app, map, strip, focus, closeSide);
   onTheme(() => paintSwatches(app));
   problems(app);
   app.watch(() => places(app));
   describe(app);
   expose(app, map);
+  embed(app, map);
+  host(app);
 }
 
 /** Which of map, table and layer is under the card. */
@@ -56,7 +67,8 @@ function places(app: App): void {
   const { at } = app.background;
   byId("stage").hidden = at !== "map" || app.route.list;
   byId("layer").hidden = at !== "layer";
-  document.body.classList.toggle("on-layer", at === "layer");
+  byId("stimulus").hidden = at !== "stimulus";
+  document.body.classList.toggle("on-layer", at !== "map");
 }
 
 function tools(app: App): () => boolean {
@@ -120,9 +132,7 @@ function describe(app: App): void {
     + "plus, minus and 0 zoom. The table button in the header gives the same as a table.");
 }
 
-try {
-  start();
-} catch (error) {
-  document.body.replaceChildren(h("p", { class: "fatal" }, `This page could not start: ${(error as Error).message}`));
+start().catch((error: Error) => {
+  document.body.replaceChildren(h("p", { class: "fatal" }, `This page could not start: ${error.message}`));
   console.error(error);
-}
+});

@@ -17,6 +17,11 @@ const VIRIDIS = [
   "#28ae80", "#3fbc73", "#5ec962", "#84d44b", "#addc30", "#d8e219", "#fde725",
 ].map(rgb);
 
+/** Brewer's RdBu, blue below and red above, 11 of its colours. */
+const RED_BLUE = [
+  "#053061", "#2166ac", "#4393c3", "#92c5de", "#d1e5f0", "#f7f7f7", "#fddbc7", "#f4a582", "#d6604d", "#b2182b", "#67001f",
+].map(rgb);
+
 /** One colour a layer: categories for few, a ramp in the order of depth for many. */
 export function layerColours(layers: number, dark: boolean): Rgb[] {
   const few = dark ? DARK : LIGHT;
@@ -30,9 +35,20 @@ export function responseColour(share: number): Rgb {
   return ramp(VIRIDIS, share);
 }
 
+/** The colour of a difference between -1 and 1. */
+export function differenceColour(share: number): Rgb {
+  return ramp(RED_BLUE, (share + 1) / 2);
+}
+
+/** The colours of patches: neighbours in number have hues far apart. */
+export function patchColour(patch: number, dark: boolean): Rgb {
+  const few = dark ? DARK : LIGHT;
+  return few[patch % few.length];
+}
+
 /** All stops, for a legend. */
-export function responseGradient(): string {
-  return `linear-gradient(90deg, ${VIRIDIS.map((colour) => css(colour)).join(", ")})`;
+export function gradient(diverging: boolean): string {
+  return `linear-gradient(90deg, ${(diverging ? RED_BLUE : VIRIDIS).map((colour) => css(colour)).join(", ")})`;
 }
 
 export function css([r, g, b]: Rgb, alpha = 1): string {

@@ -2,6 +2,7 @@
 
 import type { App } from "./app";
 import type { MapView } from "./map/map";
+import { subjectOf } from "./map/shown";
 
 export function expose(app: App, map: MapView): void {
   const state = {
@@ -17,9 +18,20 @@ export function expose(app: App, map: MapView): void {
     get stimulus() {
       return app.route.stimulus === null ? null : app.atlas.stimuli[app.route.stimulus].name;
     },
-    /** Whether the dots carry the colours of `stimulus` (or of the layers, when there is none). */
+    /** Whether the dots carry the colours that the address asks for. */
     get coloured() {
-      return (app.route.stimulus === null) === (map.codes === null);
+      return (subjectOf(app.route) === null && !app.route.colour) === (map.shown === null);
+    },
+    /** The number that colours a unit, if one does. */
+    number(address: string) {
+      const unit = app.atlas.find(address);
+      return unit === null || !map.shown ? null : map.shown.values[unit];
+    },
+    get selection() {
+      return app.selection.map((unit) => app.atlas.address(unit));
+    },
+    get filled() {
+      return map.filled;
     },
     get layers() {
       return app.atlas.layers.filter((_, k) => !app.route.layers || app.route.layers.has(k)).map((layer) => layer.name);
@@ -49,6 +61,10 @@ export function expose(app: App, map: MapView): void {
     get drawn() {
       return drawn;
     },
+    /** Milliseconds from the opening to the first drawing. */
+    get firstDrawn() {
+      return firstDrawn;
+    },
     /** Where a unit is in the window, in CSS pixels; null when it has no place. */
     where(address: string) {
       const unit = app.atlas.find(address);
@@ -59,6 +75,10 @@ export function expose(app: App, map: MapView): void {
     },
   };
   let drawn = 0;
-  map.onDrawn = () => drawn++;
+  let firstDrawn = 0;
+  map.onDrawn = () => {
+    firstDrawn ||= performance.now();
+    drawn++;
+  };
   Object.defineProperty(globalThis, "neuronatlas", { value: Object.freeze(state) });
 }

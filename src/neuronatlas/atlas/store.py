@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors import SafetensorError
@@ -40,6 +40,10 @@ from neuronatlas.atlas.schema import LayerEntry, Manifest, Plan, Shard, sealed
 from neuronatlas.errors import AtlasDamaged, UnknownName, WrongInput
 from neuronatlas.table import Responses
 from neuronatlas.units import Unit
+
+if TYPE_CHECKING:
+    from neuronatlas.notebook import Still
+    from neuronatlas.notebook.explorer import Explorer
 
 __all__ = ["Atlas", "pack", "write_atomically"]
 
@@ -238,6 +242,12 @@ class Atlas:
             numbers += tensors.get("shown", np.arange(shard.start, shard.stop)).tolist()
         names, labels = ([self.manifest.stimuli[key][number] for number in numbers] for key in ("names", "labels"))
         return Responses(np.concatenate(parts), self.units, tuple(names), tuple(labels))
+
+    def explore(self, *, height: int = 640) -> Explorer | Still:
+        """The atlas's page, for the cell of a notebook; see `notebook.explore`."""
+        from neuronatlas import notebook
+
+        return notebook.explore(self, height=height)
 
     def _files(self, shard: Shard) -> tuple[Path, Path]:
         place = self.folder / "shards"

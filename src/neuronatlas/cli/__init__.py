@@ -9,12 +9,14 @@ from __future__ import annotations
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from neuronatlas.cli.build import build, slurm, verify, work
+from neuronatlas.cli.compare import compare
 from neuronatlas.cli.export import export
+from neuronatlas.cli.figure import figure
 from neuronatlas.cli.map import draw_map
 from neuronatlas.cli.shared import (
     CHANNEL_ORDER,
@@ -36,6 +38,10 @@ from neuronatlas.cli.shared import (
 from neuronatlas.cli.zoo import convert, doctor
 from neuronatlas.errors import NeuronAtlasError, Unfinished
 from neuronatlas.progress import reporter
+
+if TYPE_CHECKING:
+    from neuronatlas.live.serving import Server as LiveServer
+    from neuronatlas.view.server import Server
 
 app = typer.Typer(
     name="neuronatlas",
@@ -171,7 +177,9 @@ def render(
 app.command("map")(draw_map)
 app.command()(convert)
 app.command()(doctor)
+app.command()(compare)
 app.command()(export)
+app.command()(figure)
 app.command()(build)
 app.command()(work)
 app.command()(slurm)
@@ -182,17 +190,43 @@ app.command()(verify)
 def view(
     atlas: Annotated[Path, typer.Argument(help="The atlas folder.")],
     port: Annotated[int, typer.Option("--port", help="0: any free one.")] = PORT,
+    host: Annotated[str, typer.Option("--host", help="The address to serve at.")] = "127.0.0.1",
+    live: Annotated[
+        str | None,
+        typer.Option("--live", metavar="NETWORK", help="The atlas's network, to answer to pictures and render units."),
+    ] = None,
+    normalise: Annotated[str | None, NORMALISE] = None,
+    input_size: Annotated[str | None, INPUT_SIZE] = None,
+    channel_order: Annotated[str, CHANNEL_ORDER] = "rgb",
+    device: Annotated[str | None, DEVICE] = None,
 ) -> None:
-    """Serve the page of an atlas on this machine alone, until Ctrl-C."""
+    """Serve the page of an atlas on this machine alone, until Ctrl-C; with its network, if that is named."""
     from neuronatlas.atlas import Atlas
     from neuronatlas.building import page_of
-    from neuronatlas.view.server import serve
+    from neuronatlas.view.server import is_loopback, serve
 
-    index = page_of(Atlas.open(atlas))
-    with serve(index.parent, port=port) as server:
-        print(f"{server.address}   (Ctrl-C ends it)", flush=True)
-        with suppress(KeyboardInterrupt):
-            server.wait()
+    found = Atlas.open(atlas)
+    if live is None:
+        with serve(page_of(found).parent, port=port, host=host) as server:
+            _until_interrupted(server)
+        return
+    from neuronatlas.live import check_packages
+    from neuronatlas.live import serve as serve_live
+
+    check_packages()
+    network = load(live, normalise, input_size, channel_order, device)
+    if not is_loopback(host):
+        say(
+            f"warning: at --host {host} others reach this server; who has the address below, with its token, may use it"
+        )
+    with serve_live(found, page_of(found).parent, network, port=port, host=host) as running:
+        _until_interrupted(running)
+
+
+def _until_interrupted(server: Server | LiveServer) -> None:
+    print(f"{server.address}   (Ctrl-C ends it)", flush=True)
+    with suppress(KeyboardInterrupt):
+        server.wait()
 
 
 def _file_name(unit: str) -> str:

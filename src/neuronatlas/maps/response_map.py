@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -28,6 +29,10 @@ from neuronatlas.maps.sketch import Sketch
 from neuronatlas.maps.sketched import Sketched
 from neuronatlas.table import Responses
 from neuronatlas.units import Unit
+
+if TYPE_CHECKING:
+    from neuronatlas.notebook import Still
+    from neuronatlas.notebook.explorer import Explorer
 
 
 @dataclass(frozen=True, eq=False)
@@ -255,6 +260,12 @@ class ResponseMap(Pictures):
             message = "labels are all empty: give each stimulus one, or record a folder whose sub-folders are classes"
             raise WrongInput(message)
         return situations(self.responses.values, by_label(given))
+
+    def explore(self, *, height: int = 640, pictures: Sequence[np.ndarray] | None = None) -> Explorer | Still:
+        """The map as a page, for the cell of a notebook; ``pictures`` are the stimuli. See `notebook.explore`."""
+        from neuronatlas import notebook
+
+        return notebook.explore(self, height=height, pictures=pictures)
 
     @property
     def _fitted(self) -> Fitted:

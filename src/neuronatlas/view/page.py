@@ -1,6 +1,6 @@
 """The page: one folder that opens by double click, from any static host, and with no network at all.
 
-It holds ``index.html``, one script, one style sheet, ``data/`` (classic scripts), and pictures named by number only.
+It holds ``index.html``, one script, one style sheet, and ``data/``: classic scripts, pictures in them, named by number only.
 Nothing in it depends on when or where it was written: the same scene gives the same bytes.
 """
 
@@ -13,10 +13,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
 from neuronatlas.errors import WrongInput
-from neuronatlas.view import scripts, sprites
+from neuronatlas.view import scripts
+from neuronatlas.view.parts import Parts
 from neuronatlas.view.scene import Scene
 
 STATIC = Path(__file__).parent / "static"
@@ -53,21 +52,9 @@ def write_page(scene: Scene, folder: Path) -> Path:
 
 def _files(scene: Scene) -> Iterator[tuple[str, bytes]]:
     """Names, none of which is made from data, and contents."""
-    drawn = list(sprites.sheets(scene.pictures))
-    low, high = scripts.scale(scene.responses)
-    yield "data/scene.js", scripts.script("scene", scripts.overview(scene, drawn))
-    for number, sheet in enumerate(drawn):
-        units = scripts.column(np.array(sheet.units), "u32")
-        value = {"cell": sheet.cell, "columns": sheet.columns, "units": units, "image": sheet.image}
-        yield f"data/sprites-{number}.js", scripts.script(f"sprites-{number}", value)
-    for number, content in enumerate(scripts.responses(scene, low, high)):
-        yield f"data/responses-{number}.js", content
-    for number, content in enumerate(scripts.details(scene, low, high)):
-        yield f"data/details-{number}.js", content
-    for unit, picture in sorted(scene.pictures.items()):
-        yield f"pictures/{int(unit)}.webp", sprites.webp(picture.image)
-    for number, stimulus in enumerate(scene.stimuli):
-        yield f"stimuli/{number}.webp", sprites.thumbnail(stimulus.thumbnail)
+    parts = Parts(scene)
+    for key in parts:
+        yield f"data/{key}.js", scripts.script(key, parts.value(key))
 
 
 def _bundle() -> list[Path]:

@@ -5,14 +5,17 @@ A viewer asks for a `Scene` and never for an atlas, a network or a file, so a ne
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int32, UInt8
 
+from neuronatlas import insight
 from neuronatlas.atlas import Atlas, LayerEntry, Manifest
+from neuronatlas.maps.clusters import clusters_of
 from neuronatlas.units import Unit
 
 _QUALITIES = {
@@ -60,7 +63,10 @@ class Scene:
     yet); ``reasons`` explains it.
     ``neighbours`` holds the most correlated units, best first, -1 where there are fewer; ``correlations`` fits it.
     ``pictures`` is keyed by unit index; a unit without one was not asked for or has a status that says why.
-    ``facts`` is the provenance: flat text to text, shown as it is.
+    ``facts`` is the provenance: flat text to text, shown as it is; ``command`` is what makes the picture of
+    a unit ``UNIT`` again, "" if unknown.
+    ``numbers`` has columns of the unit table by name, NaN where a unit has none; ``clusters`` the number of the patch of
+    the map that a unit lies in, -1 for none (`maps.clusters`).
     """
 
     title: str
@@ -75,6 +81,9 @@ class Scene:
     correlations: Float32[np.ndarray, "units k"]
     pictures: Mapping[int, ScenePicture]
     facts: Mapping[str, str]
+    numbers: Mapping[str, Float32[np.ndarray, " units"]] = field(default_factory=dict)
+    clusters: Int32[np.ndarray, " units"] | None = None
+    command: str = ""
 
 
 def scene_of(atlas: Atlas) -> Scene:
@@ -117,6 +126,9 @@ def scene_of(atlas: Atlas) -> Scene:
         correlations=laid_out["correlations"].astype(np.float32),
         pictures=pictures,
         facts=_facts(manifest, about),
+        numbers=insight.numbers_of(table.values, table.labels),
+        clusters=clusters_of(laid_out["positions"]),
+        command=_command(manifest),
     )
 
 
@@ -147,3 +159,11 @@ def _facts(manifest: Manifest, about: Mapping[str, Any]) -> dict[str, str]:
         facts[f"Note {number}"] = note
     facts["Software"] = ", ".join(f"{name} {version}" for name, version in sorted(manifest.software.items()))
     return facts
+
+
+def _command(manifest: Manifest) -> str:
+    """What makes a unit's picture again, as far as the atlas knows it; the page puts the address for ``UNIT``."""
+    settings = manifest.settings
+    words = ["neuronatlas", "render", manifest.network["name"], "UNIT"]
+    words += ["--preset", settings["recipe"]["preset"], "--seed", str(settings["seed"]), "-o", "pictures"]
+    return " ".join(shlex.quote(str(word)) for word in words)

@@ -10,14 +10,11 @@ from __future__ import annotations
 import base64
 import json
 import warnings
-from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Float32, Int32, Shaped, UInt8
+from jaxtyping import Float32, Float64, Int32, Int64, Shaped, UInt8
 
-from neuronatlas.errors import WrongInput
 from neuronatlas.view.scene import Scene
-from neuronatlas.view.sprites import Sheet
 
 BEST = 8
 """Best stimuli kept a unit."""
@@ -25,10 +22,6 @@ NEIGHBOURS = 12
 """Most correlated units kept a unit."""
 EXCITED = 6
 """Rendered units named a stimulus."""
-DETAILS = 1024
-"""Units in one script of details."""
-CHUNK = 1_000_000
-"""Responses, one byte each, in one script."""
 MISSING = 255
 """The code of a response that is not a finite number."""
 
@@ -52,84 +45,6 @@ def column(values: Shaped[np.ndarray, "..."], kind: str) -> dict[str, str]:
     return {kind: base64.b64encode(np.ascontiguousarray(values, dtype=_KINDS[kind]).tobytes()).decode("ascii")}
 
 
-def overview(scene: Scene, drawn: list[Sheet]) -> dict[str, object]:
-    """What the page needs before it shows anything."""
-    number = {layer.name: place for place, layer in enumerate(scene.layers)}
-    for unit in scene.units:
-        if unit.layer not in number:
-            message = f"units: {str(unit)!r} is in no layer of the scene: list its layer in layers"
-            raise WrongInput(message)
-    words = sorted({"", *scene.status})
-    scores = np.full(len(scene.units), np.nan, np.float32)
-    for unit_index, picture in scene.pictures.items():
-        scores[unit_index] = picture.score
-    return {
-        "format": 1,
-        "title": scene.title,
-        "layers": [
-            [layer.name, layer.kind, layer.units, list(layer.shape), layer.receptive_field] for layer in scene.layers
-        ],
-        "units": {
-            "count": len(scene.units),
-            "layer": column(np.array([number[unit.layer] for unit in scene.units]), "u16"),
-            "index": column(np.array([unit.index for unit in scene.units]), "u32"),
-            "places": [[place, *unit.position] for place, unit in enumerate(scene.units) if unit.position],
-            "positions": column(scene.positions, "f32"),
-            "status": column(np.array([words.index(word) for word in scene.status]), "u8"),
-            "score": column(scores, "f32"),
-            "pictures": column(np.array(sorted(scene.pictures)), "u32"),
-        },
-        "words": words,
-        "reasons": [[unit_index, scene.reasons[unit_index]] for unit_index in sorted(scene.reasons)],
-        "stimuli": [[stimulus.name, stimulus.label] for stimulus in scene.stimuli],
-        "sheets": len(drawn),
-        "rows": rows_in_chunk(scene),
-        "details": DETAILS,
-        "best": min(BEST, len(scene.stimuli)),
-        "excited": column(excited(scene), "i32"),
-        "named": min(EXCITED, len(scene.pictures)),
-        "neighbours": min(NEIGHBOURS, scene.neighbours.shape[1]),
-        "facts": [[str(key), str(value)] for key, value in scene.facts.items()],
-    }
-
-
-def rows_in_chunk(scene: Scene) -> int:
-    """Stimuli in one script of responses."""
-    return max(1, CHUNK // max(1, len(scene.units)))
-
-
-def responses(scene: Scene, low: Float32[np.ndarray, " units"], high: Float32[np.ndarray, " units"]) -> Iterator[bytes]:
-    """The responses as codes, a block of stimuli a script."""
-    rows = rows_in_chunk(scene)
-    for number, start in enumerate(range(0, len(scene.stimuli), rows)):
-        codes = quantise(scene.responses[start : start + rows], low, high)
-        yield script(f"responses-{number}", column(codes, "u8"))
-
-
-def details(scene: Scene, low: Float32[np.ndarray, " units"], high: Float32[np.ndarray, " units"]) -> Iterator[bytes]:
-    """What a unit's card shows, a block of units a script."""
-    for number, start in enumerate(range(0, len(scene.units), DETAILS)):
-        some = slice(start, start + DETAILS)
-        stop = min(start + DETAILS, len(scene.units))
-        stimuli, values = best(scene.responses[:, some])
-        yield script(
-            f"details-{number}",
-            {
-                "neighbours": column(scene.neighbours[some, :NEIGHBOURS], "i32"),
-                "correlations": column(scene.correlations[some, :NEIGHBOURS], "f32"),
-                "stimuli": column(stimuli, "i32"),
-                "values": column(values, "f32"),
-                "low": column(low[some], "f32"),
-                "high": column(high[some], "f32"),
-                "curves": [
-                    [unit, column(scene.pictures[unit].curve, "f32")]
-                    for unit in range(start, stop)
-                    if unit in scene.pictures
-                ],
-            },
-        )
-
-
 def scale(
     values: Float32[np.ndarray, "stimuli units"],
 ) -> tuple[Float32[np.ndarray, " units"], Float32[np.ndarray, " units"]]:
@@ -146,6 +61,17 @@ def scale(
         flat = ~(high > low)
         low[flat], high[flat] = np.nanmin(finite[:, flat], axis=0), np.nanmax(finite[:, flat], axis=0)
     return low.astype(np.float32), high.astype(np.float32)
+
+
+def span(
+    values: Float32[np.ndarray, "stimuli units"],
+) -> tuple[Float32[np.ndarray, " units"], Float32[np.ndarray, " units"]]:
+    """Each unit's least and greatest finite response; 0 and 0 where there is none."""
+    finite = np.isfinite(values)
+    low = np.where(finite, values, np.inf).min(0, initial=np.inf)
+    high = np.where(finite, values, -np.inf).max(0, initial=-np.inf)
+    some = low <= high
+    return np.where(some, low, 0).astype(np.float32), np.where(some, high, 0).astype(np.float32)
 
 
 def quantise(
@@ -176,12 +102,45 @@ def excited(scene: Scene) -> Int32[np.ndarray, "stimuli named"]:
 
     Ties go to the lower index; -1 stands where a unit's responses do not vary or are not finite.
     """
-    units = np.array(sorted(scene.pictures), np.int32)
-    values = scene.responses[:, units].astype(np.float64)
-    finite = np.where(np.isfinite(values), values, np.nan)
-    with warnings.catch_warnings():
+    units = np.array(sorted(scene.pictures), np.int64)
+    order, score = _highest(_deviations(scene.responses[:, units]), slice(None), EXCITED)
+    return np.where(np.isfinite(score), units[order], -1).astype(np.int32)
+
+
+def strongest(
+    scene: Scene, stimuli: slice, count: int
+) -> tuple[Int32[np.ndarray, "stimuli layers count"], Float32[np.ndarray, "stimuli layers count"]]:
+    """For each stimulus and layer the ``count`` units most above their mean, and by how many standard deviations.
+
+    Ties go to the lower index; -1 and NaN stand where a layer has fewer units that vary.
+    """
+    rows = range(*stimuli.indices(len(scene.stimuli)))
+    units = np.full((len(rows), len(scene.layers), count), -1, np.int32)
+    scores = np.full(units.shape, np.nan, np.float32)
+    layer_of = np.array([unit.layer for unit in scene.units], object)
+    for number, layer in enumerate(scene.layers):
+        members = np.flatnonzero(layer_of == layer.name)
+        order, score = _highest(_deviations(scene.responses[:, members]), stimuli, count)
+        found = order.shape[1]
+        known = np.isfinite(score)
+        units[:, number, :found] = np.where(known, members[order], -1)
+        scores[:, number, :found] = np.where(known, score, np.nan)
+    return units, scores
+
+
+def _deviations(values: Float32[np.ndarray, "stimuli units"]) -> Float64[np.ndarray, "stimuli units"]:
+    """Standard deviations above each unit's mean; NaN where that is not known."""
+    finite = np.where(np.isfinite(values), values.astype(np.float64), np.nan)
+    with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
         warnings.simplefilter("ignore", RuntimeWarning)  # a unit without one finite response: NaN is the answer
-        score = (finite - np.nanmean(finite, axis=0)) / np.nanstd(finite, axis=0)
-    known = np.isfinite(score)
-    order = np.argsort(np.where(known, -score, np.inf), axis=1, kind="stable")[:, :EXCITED]
-    return np.where(np.take_along_axis(known, order, axis=1), units[order], -1).astype(np.int32)
+        score: Float64[np.ndarray, "stimuli units"] = (finite - np.nanmean(finite, axis=0)) / np.nanstd(finite, axis=0)
+    return score
+
+
+def _highest(
+    score: Float64[np.ndarray, "stimuli units"], stimuli: slice, count: int
+) -> tuple[Int64[np.ndarray, "some count"], Float64[np.ndarray, "some count"]]:
+    """The places of the highest finite numbers of some rows, ties by place, and these numbers."""
+    part = np.where(np.isfinite(score[stimuli]), score[stimuli], -np.inf)
+    order = np.argsort(-part, axis=1, kind="stable")[:, :count]
+    return order, np.take_along_axis(part, order, axis=1)

@@ -20,7 +20,7 @@ from neuronatlas.errors import WrongInput
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
 TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -75,7 +75,7 @@ def serve(folder: Path, *, port: int = 0, host: str = "127.0.0.1") -> Server:
     ``port`` 0 takes any free one. Raises `WrongInput` where ``host`` is not a loopback address, where ``folder`` holds
     no ``index.html``, and where the port is taken.
     """
-    if not _loopback(host):
+    if not is_loopback(host):
         message = f"host {host!r} is not a loopback address: use 127.0.0.1, ::1 or localhost"
         raise WrongInput(message)
     if not (folder / "index.html").is_file():
@@ -88,7 +88,8 @@ def serve(folder: Path, *, port: int = 0, host: str = "127.0.0.1") -> Server:
         raise WrongInput(message) from error
 
 
-def _loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Is it an address that only this machine reaches?"""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -144,7 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("Host", "").lower() not in self.server.hosts:
             self._say(HTTPStatus.FORBIDDEN, body=body)
             return
-        file = _inside(self.server.folder, self.path)
+        file = inside(self.server.folder, self.path)
         try:
             if file is None:
                 raise FileNotFoundError
@@ -175,7 +176,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(text)
 
 
-def _inside(folder: Path, target: str) -> Path | None:
+def inside(folder: Path, target: str) -> Path | None:
     """The file that a request target names, or None where it is not plainly one inside the folder."""
     try:
         path = unquote(target.split("?", 1)[0], errors="strict")

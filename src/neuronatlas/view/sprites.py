@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float32, Int64, UInt8
 from PIL import Image, ImageDraw, ImageOps
 
 from neuronatlas.view.scene import ScenePicture
@@ -23,11 +23,10 @@ SHEET = 2048
 
 @dataclass(frozen=True)
 class Sheet:
-    """Thumbnails in rows of ``columns`` square cells of ``cell`` pixels, in the order of ``units``."""
+    """Thumbnails in rows of ``columns`` square cells of ``cell`` pixels; ``image`` is a data URI."""
 
     cell: int
     columns: int
-    units: tuple[int, ...]
     image: str
 
 
@@ -48,21 +47,52 @@ def cell_size(count: int) -> int:
     return 128 if count <= 512 else 64
 
 
-def sheets(pictures: Mapping[int, ScenePicture]) -> Iterator[Sheet]:
-    """Every picture once, by unit index, in as few sheets as their size allows."""
-    cell = cell_size(len(pictures))
-    units = sorted(pictures)
-    columns = SHEET // cell
+def arranged(pictured: Sequence[int], positions: Float32[np.ndarray, "units 2"]) -> tuple[tuple[int, ...], ...]:
+    """The units of each sheet. The first sheet has some from every part of the map, for who looks at it from afar; the
+    others have units that lie together, for who looks closer and needs few sheets at a time.
+
+    A unit without a place comes last. All that decides is where units lie and, of equals, their index.
+    """
+    full = (SHEET // cell_size(len(pictured))) ** 2
+    if len(pictured) <= full:
+        return (tuple(pictured),) if pictured else ()
+    units = np.array(pictured)
+    placed = np.isfinite(positions[units]).all(1)
+    places = np.where(placed[:, None], positions[units], np.float32(2))
+    first: list[int] = []
+    taken = np.zeros(len(units), bool)
+    for side in (4, 8, 16, 32, 64, 128):
+        cells = np.clip(((places + 1) / 2 * side).astype(np.int64), 0, side - 1) @ np.array([side, 1])
+        free = placed & ~taken
+        _, here = np.unique(np.where(free, cells, -1), return_index=True)
+        new = [place for place in here.tolist() if free[place]][: full - len(first)]
+        taken[new] = True
+        first += new
+    rest = np.flatnonzero(~taken)
+    rest = rest[np.argsort(_curve(places[rest]), kind="stable")]
+    ordered = units[np.concatenate([np.array(first, np.int64), rest])].tolist()
+    return tuple(tuple(ordered[start : start + full]) for start in range(0, len(ordered), full))
+
+
+def _curve(places: Float32[np.ndarray, "n 2"]) -> Int64[np.ndarray, " n"]:
+    """The place of each point on a curve through the plane that stays among neighbours (Morton's order, 16 bits)."""
+    whole = np.clip((places + 2) / 4 * 65535, 0, 65535).astype(np.int64)
+    order = np.zeros(len(places), np.int64)
+    for bit in range(16):
+        order |= ((whole[:, 0] >> bit) & 1) << (2 * bit + 1) | ((whole[:, 1] >> bit) & 1) << (2 * bit)
+    return order
+
+
+def sheet(pictures: Mapping[int, ScenePicture], cell: int) -> Sheet:
+    """The thumbnails of these units, in the order of the mapping, on one sheet."""
     mask = _rounded(cell)
-    for start in range(0, len(units), columns * columns):
-        some = tuple(units[start : start + columns * columns])
-        used = min(columns, len(some))
-        canvas = Image.new("RGBA", (used * cell, -(-len(some) // used) * cell))
-        for place, unit in enumerate(some):
-            thumbnail = _square(pictures[unit].image, cell).convert("RGBA")
-            thumbnail.putalpha(mask)
-            canvas.paste(thumbnail, ((place % used) * cell, (place // used) * cell))
-        yield Sheet(cell, used, some, data_uri(webp(np.asarray(canvas), quality=80)))
+    used = min(SHEET // cell, len(pictures))
+    canvas = Image.new("RGBA", (used * cell, -(-len(pictures) // used) * cell))
+    for place, picture in enumerate(pictures.values()):
+        small = _square(picture.image, cell).convert("RGBA")
+        small.putalpha(mask)
+        canvas.paste(small, ((place % used) * cell, (place // used) * cell))
+    return Sheet(cell, used, data_uri(webp(np.asarray(canvas), quality=80)))
 
 
 def thumbnail(image: UInt8[np.ndarray, "height width 3"], size: int = 96) -> bytes:

@@ -37,6 +37,7 @@ export function canvasRenderer(parent: HTMLElement): Renderer | null {
   return {
     name: "canvas",
     addSheet: (sheet) => sheet.units.forEach((unit, place) => cells.set(unit, { sheet, place })),
+    removeSheet: (sheet) => sheet.units.forEach((unit) => cells.delete(unit)),
     destroy: () => canvas.remove(),
     draw(frame) {
       const ratio = Math.min(devicePixelRatio || 1, 2);
@@ -46,6 +47,13 @@ export function canvasRenderer(parent: HTMLElement): Renderer | null {
       stampDots(image, frame, frame.ground, ratio);
       context.putImageData(image, 0, 0);
       context.setTransform(ratio, 0, 0, ratio, 0, 0);
+      if (frame.picture) {
+        const [left, top] = toScreen(frame.camera, frame, -1, 1);
+        const side = 2 * 2 ** frame.camera.zoom;
+        context.imageSmoothingEnabled = side < frame.picture.width;
+        context.drawImage(frame.picture, left, top, side, side);
+        context.imageSmoothingEnabled = true;
+      }
       for (const link of frame.links) {
         context.strokeStyle = css(frame.accent, link.alpha);
         context.lineWidth = 1.5;

@@ -1,12 +1,12 @@
 /** The map on the graphics card, by deck.gl. */
 
 import { Deck, OrthographicView } from "@deck.gl/core";
-import { IconLayer, LineLayer, ScatterplotLayer } from "@deck.gl/layers";
+import { BitmapLayer, IconLayer, LineLayer, ScatterplotLayer } from "@deck.gl/layers";
 import type { Sheet } from "../data";
 import type { Dots, Frame, Link, Renderer, Ring, Thumbnail } from "./frame";
 
 interface Atlas {
-  image: ImageBitmap | HTMLImageElement;
+  image: HTMLImageElement;
   mapping: Record<string, { x: number; y: number; width: number; height: number }>;
 }
 
@@ -31,7 +31,7 @@ export function deckRenderer(parent: HTMLElement, lost: () => void): Renderer {
   canvas.setAttribute("aria-hidden", "true");
   parent.append(canvas);
   canvas.addEventListener("webglcontextlost", lost, { once: true });
-  const sheets: { sheet: Atlas; held: Set<number> }[] = [];
+  let sheets: { of: Sheet; sheet: Atlas; held: Set<number> }[] = [];
   const frameImage = roundedSquare();
   const deck = new Deck({
     canvas,
@@ -52,12 +52,13 @@ export function deckRenderer(parent: HTMLElement, lost: () => void): Renderer {
 
   const pictured = (items: Thumbnail[], id: string): IconLayer<Thumbnail>[] => [
     frames(items, frameImage, id),
-    ...sheets.map(({ sheet, held }, k) => pictures(items.filter((item) => held.has(item.unit)), sheet, `${id}-${k}`)),
+    ...sheets.map(({ of, sheet, held }) => pictures(items.filter((item) => held.has(item.unit)), sheet, `${id}-${of.number}`)),
   ];
 
   return {
     name: "webgl",
-    addSheet: (sheet) => sheets.push({ sheet: cells(sheet), held: new Set(sheet.units) }),
+    addSheet: (sheet) => sheets.push({ of: sheet, sheet: cells(sheet), held: new Set(sheet.units) }),
+    removeSheet: (sheet) => (sheets = sheets.filter(({ of }) => of !== sheet)),
     destroy() {
       deck.finalize();
       canvas.remove();
@@ -67,6 +68,10 @@ export function deckRenderer(parent: HTMLElement, lost: () => void): Renderer {
       deck.setProps({
         viewState: { target: [x, y, 0], zoom },
         layers: [
+          frame.picture && new BitmapLayer({
+            id: "picture", image: frame.picture as never, bounds: [-1, -1, 1, 1],
+            textureParameters: { magFilter: "nearest", minFilter: "linear" },
+          }),
           links(frame.links, frame),
           dots(frame.dots, frame),
           ...pictured(frame.thumbnails.filter((item) => !item.top), "low"),

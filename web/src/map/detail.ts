@@ -16,12 +16,12 @@ export function thumbnailSize(beyond: number): number {
 /**
  * For each unit the doublings beyond `home` from which it is a picture, Infinity for never.
  *
- * Level by level, units enter in a fixed shuffled order where there is room for them; deeper levels have more room,
+ * Level by level, units enter in the order given where there is room for them; deeper levels have more room,
  * because positions spread faster than pictures grow.
  */
 export function appearances(units: ArrayLike<number>, positions: Float32Array, home: number, total: number): Float32Array {
   const appear = new Float32Array(total).fill(Infinity);
-  let waiting = shuffled(units);
+  let waiting: number[] = Array.from(units);
   const placed: number[] = [];
   for (let beyond = BEGIN; beyond <= DEEPEST && waiting.length; beyond += STEP) {
     const room = (GAP * thumbnailSize(beyond)) / 2 ** (home + beyond);
@@ -62,7 +62,7 @@ export function appearances(units: ArrayLike<number>, positions: Float32Array, h
 }
 
 /** The same shuffle every time, so that a layer listed first has no better seat. */
-function shuffled(units: ArrayLike<number>): number[] {
+export function shuffled(units: ArrayLike<number>): number[] {
   const rank = (unit: number): number => Math.imul(unit + 1, 0x9e3779b1) >>> 0;
   return Array.from(units).sort((a, b) => rank(a) - rank(b));
 }

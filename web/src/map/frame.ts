@@ -42,6 +42,10 @@ export interface Frame {
   width: number;
   height: number;
   dots: Dots;
+  /** One in so many dots is drawn, while the map moves and there are very many. */
+  stride: number;
+  /** What fills the map from -1 to 1 either way, in place of dots. */
+  picture: HTMLCanvasElement | null;
   radius: number;
   /** A hairline around each dot, so that none melts into the background. */
   outline: Rgb;
@@ -57,5 +61,6 @@ export interface Renderer {
   readonly name: "webgl" | "canvas";
   draw(frame: Frame): void;
   addSheet(sheet: Sheet): void;
+  removeSheet(sheet: Sheet): void;
   destroy(): void;
 }

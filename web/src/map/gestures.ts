@@ -6,6 +6,9 @@ export interface Gestures {
   hover(left: number, top: number): void;
   leave(): void;
   click(left: number, top: number, touch: boolean): void;
+  /** Whether a press begins a drawing of the pointer rather than a pan. */
+  drawing(event: PointerEvent): boolean;
+  draw(left: number, top: number, done: boolean): void;
 }
 
 const SLACK = 5;
@@ -14,6 +17,7 @@ export function listen(stage: HTMLElement, gestures: Gestures): void {
   const fingers = new Map<number, [number, number]>();
   let moved = 0;
   let many = false;
+  let drawing = false;
 
   const at = (event: MouseEvent): [number, number] => {
     const box = stage.getBoundingClientRect();
@@ -24,8 +28,9 @@ export function listen(stage: HTMLElement, gestures: Gestures): void {
     if (event.button !== 0 || (event.target as Element).closest("button, a, input, .over")) return;
     stage.setPointerCapture(event.pointerId);
     fingers.set(event.pointerId, at(event));
-    if (fingers.size === 1) [moved, many] = [0, false];
+    if (fingers.size === 1) [moved, many, drawing] = [0, false, gestures.drawing(event)];
     else many = true;
+    if (drawing) gestures.draw(...at(event), false);
   });
 
   stage.addEventListener("pointermove", (event) => {
@@ -40,6 +45,11 @@ export function listen(stage: HTMLElement, gestures: Gestures): void {
     }
     const [dx, dy] = [now[0] - before[0], now[1] - before[1]];
     moved += Math.abs(dx) + Math.abs(dy);
+    if (drawing) {
+      gestures.draw(...now, false);
+      fingers.set(event.pointerId, now);
+      return;
+    }
     if (moved <= SLACK && fingers.size === 1) return;
     stage.classList.add("dragging");
     if (fingers.size === 1) gestures.pan(dx, dy);
@@ -58,6 +68,10 @@ export function listen(stage: HTMLElement, gestures: Gestures): void {
   const lift = (event: PointerEvent): void => {
     if (!fingers.delete(event.pointerId)) return;
     stage.classList.remove("dragging");
+    if (drawing) {
+      drawing = false;
+      return gestures.draw(...at(event), true);
+    }
     if (event.type === "pointerup" && moved <= SLACK && !many) {
       gestures.click(...at(event), event.pointerType === "touch");
     }

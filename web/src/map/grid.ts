@@ -8,7 +8,7 @@ export class Grid {
 
   /** `positions` holds two numbers a unit; `units` says which of them count. */
   constructor(private readonly positions: Float32Array, units: ArrayLike<number>) {
-    const cells = Array.from(units, (unit) => this.cell(positions[2 * unit], positions[2 * unit + 1]));
+    const cells = Uint16Array.from(units, (unit) => this.cell(positions[2 * unit], positions[2 * unit + 1]));
     for (const cell of cells) this.start[cell + 1]++;
     for (let k = 0; k < SIDE * SIDE; k++) this.start[k + 1] += this.start[k];
     const next = this.start.slice();
@@ -30,6 +30,21 @@ export class Grid {
       }
     });
     return found;
+  }
+
+  /** The units inside a polygon, by the even-odd rule, in order. */
+  inside(corners: [number, number][]): number[] {
+    const found: number[] = [];
+    const [xs, ys] = [corners.map(([x]) => x), corners.map(([, y]) => y)];
+    this.visit(Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys), (unit) => {
+      const [x, y] = [this.positions[2 * unit], this.positions[2 * unit + 1]];
+      let odd = false;
+      for (let a = 0, b = corners.length - 1; a < corners.length; b = a++) {
+        if (ys[a] > y !== ys[b] > y && x < xs[a] + ((y - ys[a]) / (ys[b] - ys[a])) * (xs[b] - xs[a])) odd = !odd;
+      }
+      if (odd) found.push(unit);
+    });
+    return found.sort((a, b) => a - b);
   }
 
   /** Every unit in a cell that touches the rectangle. */

@@ -1,8 +1,8 @@
 /** The map of all units: what is drawn, in which colours, from where, and what the pointer is on. */
 
 import type { App } from "../app";
-import type { Sheet } from "../data";
 import { layerColours, type Rgb } from "../palette";
+import type { Route } from "../route";
 import { isDark, onTheme, reducedMotion } from "../theme";
 import { between, fit, pan, toMap, toScreen, zoomAt, type Camera, type Size } from "./camera";
 import { canvasRenderer } from "./canvas";
@@ -11,10 +11,18 @@ import { deckRenderer, hasWebGL } from "./deck";
 import type { Dots, Frame, Link, Renderer, Ring, Thumbnail } from "./frame";
 import { listen } from "./gestures";
 import { Grid } from "./grid";
+import { Lasso } from "./lasso";
+import type { Raster } from "./raster";
+import { sameShown, shown, type Shown } from "./shown";
 import { Thumbnails } from "./thumbnails";
 
 /** Neighbours joined to the open unit by lines. */
 const LINKS = 8;
+/** Dots drawn without a graphics card while the map moves; all of them when it rests for so many milliseconds. */
+const MOVING = 40_000;
+const REST = 120;
+
+const EMPTY: Dots = { units: new Uint32Array(0), positions: new Float32Array(0), colours: new Uint8Array(0) };
 
 export class MapView {
   camera: Camera = { x: 0, y: 0, zoom: 8 };
@@ -24,22 +32,30 @@ export class MapView {
   thumbnails: Thumbnail[] = [];
   hovered: number | null = null;
   showPictures = true;
-  /** Response codes of the stimulus that colours the map, once they are here. */
-  codes: Uint8Array | null = null;
+  /** The numbers that colour the map, once they are here; null for the layers. */
+  shown: Shown | null = null;
+  readonly lasso: Lasso;
   /** Called when the pointer comes to rest on another unit, or on none. */
   onHover: (unit: number | null, left: number, top: number) => void = () => undefined;
   onDrawn: () => void = () => undefined;
+  onMoved: () => void = () => undefined;
   onRenderer: (name: "webgl" | "canvas" | "none") => void = () => undefined;
   private grid: Grid | null = null;
   private links: Link[] = [];
-  private readonly sheets: Sheet[] = [];
   private readonly pictures: Thumbnails;
+  private raster: Raster | null = null;
+  private picture: HTMLCanvasElement | null = null;
   private waiting = false;
+  private moving = false;
+  private resting = 0;
   private flight = 0;
 
   constructor(private readonly app: App, private readonly stage: HTMLElement, private readonly surface: HTMLElement) {
-    this.pictures = new Thumbnails(app);
+    this.pictures = new Thumbnails(app, (sheet) => this.renderer?.addSheet(sheet) ?? this.redraw(), (sheet) => this.renderer?.removeSheet(sheet));
+    this.lasso = new Lasso(stage, (polygon) => this.choose(polygon));
     listen(stage, {
+      drawing: (event) => this.lasso.wanted(event),
+      draw: (left, top, done) => this.lasso.draw(left, top, done),
       pan: (left, top) => this.look(pan(this.camera, left, top)),
       zoom: (step, left, top) => this.look(zoomAt(this.camera, this.size, step, left, top)),
       hover: (left, top) => this.hover(left, top),
@@ -54,13 +70,20 @@ export class MapView {
     this.resize();
     this.chooseRenderer();
     onTheme(() => this.recolour());
-    void app.atlas.sheets((sheet) => this.addSheet(sheet)).catch((error) => console.error(error));
+    app.onSelection(() => this.recolour());
     app.watch((route, before) => {
       const first = route === before;
-      if (first || route.stimulus !== before.stimulus) this.loadCodes(route.stimulus);
-      if (first || route.layers !== before.layers) this.filter();
+      if (first || !sameShown(route, before)) this.load(route);
+      if (route.circle !== before.circle || (first && route.circle)) this.reshape(route.circle);
+      else if (first || route.layers !== before.layers) this.filter();
+      else if (route.fill !== before.fill) this.recolour();
       if (first || route.place !== before.place) this.follow(first);
     });
+  }
+
+  /** Whether a picture fills the map in place of dots. */
+  get filled(): boolean {
+    return this.picture !== null;
   }
 
   /** The camera that shows everything. */
@@ -95,9 +118,49 @@ export class MapView {
   }
 
   private recolour(): void {
-    this.dots = colourDots(this.app, this.codes, this.colours);
+    this.dots = colourDots(this.app, this.shown, this.colours);
     if (this.grid) this.pictures.setDots(this.dots, this.grid);
+    this.fill();
     this.redraw();
+  }
+
+  /** Fill the map by the nearest unit or by mixtures, where the reader wants that and there are numbers. */
+  private fill(): void {
+    const { fill } = this.app.route;
+    this.picture = null;
+    const { shown } = this;
+    if (fill === "points" || !shown || !this.dots) return;
+    void import("./raster").then(({ Raster }) => {
+      if (this.shown !== shown || this.app.route.fill !== fill) return;
+      if (this.raster?.grid !== this.grid) this.raster = new Raster(this.app, this.grid);
+      this.picture = this.raster.draw(shown, shown.kind === "patch" ? "nearest" : fill);
+      this.redraw();
+    });
+  }
+
+  /** The units inside a polygon on the screen become the selection. */
+  private choose(polygon: [number, number][]): void {
+    const { app } = this;
+    const corners = polygon.map(([left, top]) => toMap(this.camera, this.size, left, top));
+    app.select(this.grid ? this.grid.inside(corners) : []);
+  }
+
+  /** All units in view become the selection. */
+  chooseView(): void {
+    const { width, height } = this.size;
+    this.choose([[0, 0], [width, 0], [width, height], [0, height]]);
+  }
+
+  private reshape(circle: boolean): void {
+    const { atlas } = this.app;
+    const use = (positions: Float32Array): void => {
+      if (this.app.route.circle !== circle) return;
+      atlas.positions = positions;
+      this.filter();
+      this.follow(false);
+    };
+    if (circle) atlas.circle().then(use, (error: unknown) => console.error(error));
+    else use(atlas.plane);
   }
 
   redraw(): void {
@@ -125,15 +188,8 @@ export class MapView {
 
   private setRenderer(renderer: Renderer | null): void {
     this.renderer = renderer;
-    for (const sheet of this.sheets) renderer?.addSheet(sheet);
+    for (const sheet of this.pictures.sheets) renderer?.addSheet(sheet);
     this.onRenderer(renderer?.name ?? "none");
-    this.redraw();
-  }
-
-  private addSheet(sheet: Sheet): void {
-    this.sheets.push(sheet);
-    this.pictures.add(sheet.units);
-    this.renderer?.addSheet(sheet);
     this.redraw();
   }
 
@@ -148,16 +204,16 @@ export class MapView {
     this.redraw();
   }
 
-  private loadCodes(stimulus: number | null): void {
-    if (stimulus === null) {
-      this.codes = null;
-      this.recolour();
-      return;
-    }
-    this.app.atlas.responses(stimulus).then(
-      (codes) => {
-        if (this.app.route.stimulus !== stimulus) return;
-        this.codes = codes;
+  /** Ask for the numbers again: a stimulus has changed. */
+  reload(): void {
+    this.load(this.app.route);
+  }
+
+  private load(route: Route): void {
+    shown(this.app, route).then(
+      (found) => {
+        if (!sameShown(this.app.route, route)) return;
+        this.shown = found;
         this.recolour();
       },
       (error: unknown) => console.error(error),
@@ -198,11 +254,23 @@ export class MapView {
     return this.app.unit;
   }
 
-  private look(camera: Camera): void {
+  look(camera: Camera): void {
     cancelAnimationFrame(this.flight);
     this.camera = camera;
     this.setHovered(null, 0, 0);
+    this.moving = true;
+    clearTimeout(this.resting);
+    this.resting = window.setTimeout(() => {
+      this.moving = false;
+      this.redraw();
+    }, REST);
+    this.onMoved();
     this.redraw();
+  }
+
+  /** Look from where somebody else looks, such as a map beside this one. */
+  lookFrom(camera: Camera): void {
+    this.look(camera);
   }
 
   private fly(to: Camera): void {
@@ -250,8 +318,10 @@ export class MapView {
     this.thumbnails = this.showPictures ? this.pictures.visible(this.camera, size, this.home.zoom, marked) : [];
     const beyond = this.camera.zoom - this.home.zoom;
     const crowd = Math.sqrt((size.width * size.height) / Math.max(1, dots.units.length));
+    const few = renderer?.name === "canvas" && this.moving ? Math.ceil(dots.units.length / MOVING) : 1;
     const frame: Frame = {
-      camera: this.camera, ...size, dots, links: this.links, thumbnails: this.thumbnails, rings: this.rings(),
+      camera: this.camera, ...size, dots: this.picture ? EMPTY : dots, picture: this.picture, stride: few,
+      links: this.links, thumbnails: this.thumbnails, rings: this.rings(),
       radius: Math.min(Math.max(crowd * 0.16, 1.6), 5.5) * 2 ** Math.min(Math.max(beyond * 0.3, -0.3), 0.8),
       outline: dark ? [235, 240, 248] : [20, 26, 34],
       accent,

@@ -17,8 +17,11 @@ interface Disc {
   line: Uint16Array[];
 }
 
+/** What of a frame counts here. */
+type Drawn = Pick<Frame, "camera" | "dots" | "stride" | "radius" | "outline">;
+
 /** Draw the frame's dots over `ground`; `ratio` is device pixels a CSS pixel. */
-export function stampDots(image: ImageData, frame: Frame, ground: Rgb, ratio: number): void {
+export function stampDots(image: ImageData, frame: Drawn, ground: Rgb, ratio: number): void {
   const { data, width, height } = image;
   new Uint32Array(data.buffer).fill((255 << 24) | (ground[2] << 16) | (ground[1] << 8) | ground[0]);
   const disc = makeDisc(frame.radius * ratio, frame.radius > 2.5 ? ratio : 0);
@@ -26,7 +29,7 @@ export function stampDots(image: ImageData, frame: Frame, ground: Rgb, ratio: nu
   const [x0, y0] = [width / 2 - frame.camera.x * scale, height / 2 + frame.camera.y * scale];
   const { positions, colours, units } = frame.dots;
   const [half, [lr, lg, lb]] = [disc.side / 2, frame.outline];
-  for (let k = 0; k < units.length; k++) {
+  for (let k = 0; k < units.length; k += frame.stride) {
     const left = positions[2 * k] * scale + x0 - half;
     const top = y0 - positions[2 * k + 1] * scale - half;
     if (left < -disc.side || top < -disc.side || left > width || top > height) continue;

@@ -22,13 +22,31 @@ export function paintSwatches(app: App): void {
 /** The picture of a unit, or a quiet square that says why there is none. */
 export function unitPicture(app: App, unit: number, words = true): HTMLElement {
   const { atlas } = app;
-  if (atlas.isPictured(unit)) {
-    return h("img", {
-      src: atlas.picture(unit), alt: `Feature visualization of ${atlas.address(unit)}`, loading: "lazy",
-      decoding: "async", draggable: "false",
-    });
+  if (!atlas.isPictured(unit)) {
+    return h("span", { class: "blank", title: why(app, unit) }, words ? why(app, unit) : null);
   }
-  return h("span", { class: "blank", title: why(app, unit) }, words ? why(app, unit) : null);
+  return late(h("img", { alt: `Feature visualization of ${atlas.address(unit)}`, draggable: "false" }), () => atlas.picture(unit));
+}
+
+const waiting = new WeakMap<Element, () => Promise<string>>();
+const near = new IntersectionObserver((seen) => {
+  for (const { isIntersecting, target } of seen) {
+    if (isIntersecting) fetchNow(target as HTMLImageElement);
+  }
+}, { rootMargin: "300px" });
+
+/** Give an image its address when it comes near the window: pictures lie many to a part, and parts are large. */
+function late(image: HTMLImageElement, source: () => Promise<string>): HTMLImageElement {
+  waiting.set(image, source);
+  near.observe(image);
+  return image;
+}
+
+function fetchNow(image: HTMLImageElement): void {
+  near.unobserve(image);
+  const source = waiting.get(image);
+  waiting.delete(image);
+  source?.().then((address) => (image.src = address), (error: unknown) => console.error(error));
 }
 
 /** Why a unit has no picture. */
@@ -43,9 +61,7 @@ export function why(app: App, unit: number): string {
 }
 
 export function stimulusPicture(app: App, stimulus: number): HTMLImageElement {
-  return h("img", {
-    src: app.atlas.stimulusPicture(stimulus), alt: "", loading: "lazy", decoding: "async", draggable: "false",
-  });
+  return late(h("img", { alt: "", draggable: "false" }), () => app.atlas.stimulusPicture(stimulus));
 }
 
 /** One tab stop for many buttons: arrow keys move among them. */

@@ -8,6 +8,11 @@ const KEYS: [string, string][] = [
   ["← →", "previous and next unit"],
   ["[ ]", "previous and next layer"],
   ["+ − 0", "zoom in, zoom out, see all (on the map)"],
+  ["L", "draw round units on the map to select them (or Shift and drag)"],
+  ["V", "select all units in view"],
+  ["S", "put the open unit into the selection, or take it out"],
+  [", .", "previous and next stimulus"],
+  ["Space", "run the film strip, or halt it"],
   ["Esc", "close what is open"],
   ["?", "this help"],
 ];

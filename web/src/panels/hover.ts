@@ -1,9 +1,9 @@
 /** The card that follows the pointer on the map. */
 
 import type { App } from "../app";
-import { MISSING } from "../data";
 import { byId, h, number } from "../dom";
 import type { MapView } from "../map/map";
+import { subjectOf, told } from "../map/shown";
 import { stimulusPicture, swatch, unitPicture } from "./common";
 
 export function hoverCard(app: App, map: MapView): void {
@@ -32,10 +32,7 @@ function words(app: App, map: MapView, unit: number): HTMLElement {
   const { atlas, route } = app;
   const lines: string[] = [];
   if (Number.isFinite(atlas.score[unit])) lines.push(`score ${number(atlas.score[unit])}`);
-  const code = map.codes?.[unit];
-  if (route.stimulus !== null && code !== undefined && code !== MISSING) {
-    lines.push(`response ${(code / (MISSING - 1)).toFixed(2)}`);
-  }
+  if (map.shown) lines.push(`${subjectOf(route) ? (route.minus ? "difference" : "response") : route.colour.toLowerCase()} ${told(map.shown, map.shown.values[unit])}`);
   const status = atlas.status(unit);
   if (status) lines.push(status);
   return h("div", { class: "hover-words" },

@@ -1,17 +1,19 @@
 /** The view of one layer: every rendered unit in a grid, in order of index, score or response. */
 
 import type { App } from "../app";
-import { MISSING, type Layer } from "../data";
+import type { Layer } from "../data";
 import { byId, count, h, icon, number } from "../dom";
+import { named, shown, subjectOf, told, type Shown } from "../map/shown";
 import { swatch, unitPicture } from "./common";
+import { windowed, type Windowed } from "./windowed";
 
-const PAGE = 240;
-type Order = "index" | "score" | "response";
+type Order = "index" | "score" | "number";
 
 export function layerView(app: App): void {
   const view = byId("layer");
   let order: Order = "index";
   let blanks = false;
+  let words = "";
   let key = "";
 
   const show = async (): Promise<void> => {
@@ -20,33 +22,41 @@ export function layerView(app: App): void {
     if (place.at !== "layer") return;
     const { atlas, route } = app;
     const layer = atlas.layers[place.layer];
-    if (order === "response" && route.stimulus === null) order = "index";
-    const now = [place.layer, order, blanks, route.stimulus, route.layers ? [...route.layers].join() : ""].join("|");
+    const coloured = subjectOf(route) !== null || route.colour !== "";
+    if (order === "number" && !coloured) order = "index";
+    const now = JSON.stringify([place.layer, order, blanks, route.stimulus, route.label, route.minus, route.colour]);
     if (now === key) return mark();
     key = now;
-    const codes = route.stimulus === null ? null : await atlas.responses(route.stimulus).catch(() => null);
+    const numbers = await shown(app, route).catch(() => null);
     if (now !== key) return;
-    const units = sorted(app, layer, order, codes, blanks || layer.pictured === 0);
+    const all = sorted(app, layer, order, numbers, blanks || layer.pictured === 0);
     const grid = h("div", { class: "cells" });
-    view.replaceChildren(head(app, place.layer), controls(layer), grid);
+    const found = h("p", { class: "note", role: "status" });
+    window_?.stop();
+    const narrow = (): void => {
+      const wanted = words.toLowerCase().split(/\s+/).filter(Boolean);
+      const units = wanted.length ? all.filter((unit) => wanted.every((word) => `${atlas.address(unit)} ${atlas.status(unit)}`.toLowerCase().includes(word))) : all;
+      found.textContent = units.length === all.length ? "" : `${units.length} of ${all.length}`;
+      window_?.stop();
+      window_ = windowed(view, grid, units, (unit) => cell(app, unit, numbers));
+      if (!units.length) grid.replaceChildren(h("p", { class: "note" }, all.length ? "No unit of this layer has that in its address or status." : "This layer has no units in the atlas."));
+      mark();
+    };
+    view.replaceChildren(head(app, place.layer), controls(layer, narrow, found), grid);
     view.scrollTop = 0;
-    fill(app, grid, units, codes, 0);
-    mark();
+    narrow();
   };
+  let window_: Windowed | null = null;
 
   const mark = (): void => {
-    for (const cell of view.querySelectorAll<HTMLElement>(".cell")) {
-      if (Number(cell.dataset["unit"]) === app.unit) cell.setAttribute("aria-current", "true");
-      else cell.removeAttribute("aria-current");
-    }
-    view.querySelector(".cell[aria-current]")?.scrollIntoView({ block: "nearest" });
+    window_?.mark(app.unit);
   };
 
-  const controls = (layer: Layer): HTMLElement => {
+  const controls = (layer: Layer, narrow: () => void, found: HTMLElement): HTMLElement => {
     const choices: [Order, string][] = [["index", "Index"], ["score", "Score, highest first"]];
-    if (app.route.stimulus !== null) {
-      choices.push(["response", `Response to ${app.atlas.stimuli[app.route.stimulus].name}`]);
-    }
+    const subject = subjectOf(app.route);
+    if (subject) choices.push(["number", app.route.minus ? "Difference, highest first" : `Response to ${named(app, subject)}`]);
+    else if (app.route.colour) choices.push(["number", app.route.colour === "patches" ? "Patch" : app.route.colour]);
     const select = h("select", {
       id: "order",
       change: () => {
@@ -64,6 +74,12 @@ export function layerView(app: App): void {
     const others = layer.members.length - layer.pictured;
     return h("div", { class: "controls" },
       h("label", { class: "field" }, "Sort by ", select),
+      h("input", { type: "search", class: "narrow", placeholder: "Filter", "aria-label": "Filter units by address or status", value: words,
+        autocomplete: "off", spellcheck: "false", input: (event: Event) => {
+          words = (event.target as HTMLInputElement).value;
+          narrow();
+        } }),
+      found,
       others > 0 && layer.pictured > 0 &&
         h("label", { class: "field" }, box, ` Also the ${count(others, "unit")} without a picture`));
   };
@@ -93,40 +109,26 @@ function head(app: App, number: number): HTMLElement {
     h("div", { class: "steps" }, beside(-1, "left", "Previous layer ([)"), beside(1, "right", "Next layer (])")));
 }
 
-function sorted(app: App, layer: Layer, order: Order, codes: Uint8Array | null, blanks: boolean): number[] {
+function sorted(app: App, layer: Layer, order: Order, numbers: Shown | null, blanks: boolean): number[] {
   const { atlas } = app;
   const units = layer.members.filter((unit) => blanks || atlas.isPictured(unit));
-  const value = (unit: number): number => {
-    if (order === "score") return Number.isFinite(atlas.score[unit]) ? atlas.score[unit] : -Infinity;
-    return codes && codes[unit] !== MISSING ? codes[unit] : -1;
-  };
+  const finite = (value: number): number => (Number.isFinite(value) ? value : -Infinity);
+  const value = (unit: number): number => finite(order === "score" || !numbers ? atlas.score[unit] : numbers.values[unit]);
   if (order !== "index") units.sort((a, b) => value(b) - value(a) || atlas.indexOf[a] - atlas.indexOf[b]);
   return units;
 }
 
-/** A page of cells, and the next when its end comes into view. */
-function fill(app: App, grid: HTMLElement, units: number[], codes: Uint8Array | null, start: number): void {
+function cell(app: App, unit: number, numbers: Shown | null): HTMLElement {
   const { atlas } = app;
-  grid.append(...units.slice(start, start + PAGE).map((unit) => {
-    const score = atlas.score[unit];
-    const share = codes && codes[unit] !== MISSING ? codes[unit] / (MISSING - 1) : null;
-    const words = share !== null ? `${Math.round(100 * share)}%` : Number.isFinite(score) ? number(score) : atlas.status(unit);
-    return h("a", {
-      class: "cell", href: app.link({ place: { at: "unit", unit } }), "data-unit": unit,
-      title: Number.isFinite(score) ? `score ${number(score)}` : atlas.status(unit),
-    }, unitPicture(app, unit), h("span", { class: "under" }, h("b", {}, String(atlas.indexOf[unit])), h("span", {}, words)),
-    share !== null && bar(share));
-  }));
-  if (!units.length) grid.append(h("p", { class: "note" }, "This layer has no units in the atlas."));
-  if (start + PAGE >= units.length) return;
-  const end = h("div", { class: "end" });
-  grid.append(end);
-  new IntersectionObserver((seen, observer) => {
-    if (!seen.some((entry) => entry.isIntersecting)) return;
-    observer.disconnect();
-    end.remove();
-    fill(app, grid, units, codes, start + PAGE);
-  }, { rootMargin: "600px" }).observe(end);
+  const score = atlas.score[unit];
+  const value = numbers ? numbers.values[unit] : NaN;
+  const words = numbers && Number.isFinite(value) ? told(numbers, value) : Number.isFinite(score) ? number(score) : atlas.status(unit);
+  const share = numbers?.kind === "response" && Number.isFinite(value) ? value : null;
+  return h("a", {
+    class: "cell", href: app.link({ place: { at: "unit", unit } }), "data-unit": unit,
+    title: Number.isFinite(score) ? `score ${number(score)}` : atlas.status(unit), "aria-current": app.unit === unit ? "true" : null,
+  }, unitPicture(app, unit), h("span", { class: "under" }, h("b", {}, String(atlas.indexOf[unit])), h("span", {}, words)),
+  share !== null && bar(share));
 }
 
 function bar(share: number): HTMLElement {

@@ -4,7 +4,8 @@ import type { App } from "../app";
 import { byId, count, h, icon } from "../dom";
 import { shownUnits } from "../map/colours";
 import type { MapView } from "../map/map";
-import { responseGradient } from "../palette";
+import { named, sameShown, shown, subjectOf, told, type Shown } from "../map/shown";
+import { gradient } from "../palette";
 import { stimulusPicture, swatch, unitPicture } from "./common";
 
 export function overlay(app: App, map: MapView): void {
@@ -20,12 +21,17 @@ export function overlay(app: App, map: MapView): void {
       map.redraw();
     },
   }, icon("image"));
+  const lasso = h("button", {
+    type: "button", class: "round", "aria-pressed": "false", title: "Select units: draw round them (L, or Shift and drag)",
+    "aria-label": "Select units by drawing round them", click: () => map.lasso.arm(!map.lasso.armed),
+  }, icon("lasso"));
+  map.lasso.onArmed = () => lasso.setAttribute("aria-pressed", String(map.lasso.armed));
   stage.append(
     h("div", { class: "over zoom", role: "group", "aria-label": "Zoom" },
       button("plus", "Zoom in (+)", () => map.zoom(1)),
       button("minus", "Zoom out (−)", () => map.zoom(-1)),
       button("reset", "See all (0)", () => map.reset()),
-      pictures),
+      pictures, lasso),
     legend(app),
   );
 }
@@ -33,32 +39,50 @@ export function overlay(app: App, map: MapView): void {
 function legend(app: App): HTMLElement {
   const box = h("div", { class: "over legend" });
   app.watch((route, before) => {
-    if (route !== before && route.stimulus === before.stimulus && route.layers === before.layers) return;
-    const shown = count(shownUnits(app).length, "unit");
-    if (route.stimulus === null) {
-      box.replaceChildren(h("p", {}, h("b", {}, shown), " coloured by layer"),
-        h("ul", { class: "chips small" }, ...app.atlas.layers.map((layer, k) => (!route.layers || route.layers.has(k)) &&
-          h("li", {}, h("a", { class: "chip", href: app.link({ place: { at: "layer", layer: k } }) },
-            swatch(app, k), h("span", {}, layer.name))))));
-      return;
-    }
-    const { name } = app.atlas.stimuli[route.stimulus];
-    const scale = h("div", { class: "gradient", role: "img", "aria-label": "Colour scale from 0, violet, to 1, yellow" });
-    scale.style.backgroundImage = responseGradient();
-    box.replaceChildren(
-      h("div", { class: "legend-head" }, stimulusPicture(app, route.stimulus),
-        h("p", {}, `${shown}, response to `, h("b", {}, name)),
-        h("button", {
-          type: "button", class: "round", title: "Colour by layer", "aria-label": "Colour by layer",
-          click: () => app.go({ stimulus: null }),
-        }, icon("close"))),
-      scale,
-      h("div", { class: "ticks" }, ...["0", "0.25", "0.5", "0.75", "1"].map((tick) => h("span", {}, tick))),
-      ...strip(app, route.stimulus),
-      h("p", { class: "note" }, "0 and 1 are each unit's 1st and 99th percentile over all stimuli"),
-    );
+    if (route !== before && sameShown(route, before) && route.layers === before.layers) return;
+    const units = count(shownUnits(app).length, "unit");
+    shown(app, route).then((numbers) => {
+      if (app.route !== route) return;
+      box.replaceChildren(...(numbers ? ofNumbers(app, numbers, units) : ofLayers(app, units)));
+    }, (error: Error) => box.replaceChildren(h("p", {}, error.message)));
   });
   return box;
+}
+
+function ofLayers(app: App, units: string): HTMLElement[] {
+  const { route } = app;
+  return [h("p", {}, h("b", {}, units), " coloured by layer"),
+    h("ul", { class: "chips small" }, ...app.atlas.layers.map((layer, k) => (!route.layers || route.layers.has(k)) &&
+      h("li", {}, h("a", { class: "chip", href: app.link({ place: { at: "layer", layer: k } }) },
+        swatch(app, k), h("span", {}, layer.name)))))];
+}
+
+function ofNumbers(app: App, numbers: Shown, units: string): HTMLElement[] {
+  const { route } = app;
+  const subject = subjectOf(route);
+  const away = h("button", {
+    type: "button", class: "round", title: "Colour by layer", "aria-label": "Colour by layer",
+    click: () => app.go({ stimulus: null, label: null, minus: null, colour: "", film: false }),
+  }, icon("close"));
+  const name = subject ? named(app, subject) : route.colour;
+  const words = subject ? (route.minus ? "difference of responses, " : subject && "label" in subject ? "mean response to " : "response to ") : "";
+  const head = h("div", { class: "legend-head" },
+    route.stimulus !== null && h("a", { href: app.link({ place: { at: "stimulus", stimulus: route.stimulus } }), "aria-label": `Open ${name}`, title: "Open its page" },
+      stimulusPicture(app, route.stimulus)),
+    h("p", {}, `${units}, ${words}`, h("b", {}, name), route.minus && " minus ", route.minus && h("b", {}, named(app, route.minus))), away);
+  if (numbers.kind === "patch") {
+    return [head, h("p", { class: "note" }, `${app.atlas.clusters} patches: basins of the density of units on the map, numbered by size. They describe the map, not the network.`)];
+  }
+  const diverging = numbers.kind === "difference";
+  const scale = h("div", { class: "gradient", role: "img",
+    "aria-label": `Colour scale from ${told(numbers, numbers.low)}, ${diverging ? "blue" : "violet"}, to ${told(numbers, numbers.high)}, ${diverging ? "red" : "yellow"}` });
+  scale.style.backgroundImage = gradient(diverging);
+  const ticks = [0, 0.25, 0.5, 0.75, 1].map((share) => numbers.low + share * (numbers.high - numbers.low));
+  return [head, scale,
+    h("div", { class: "ticks" }, ...ticks.map((tick) => h("span", {}, subject && !diverging ? String(tick) : told(numbers, tick)))),
+    ...(route.stimulus === null || route.minus ? [] : strip(app, route.stimulus)),
+    h("p", { class: "note" }, subject ? "0 and 1 are each unit's 1st and 99th percentile over all stimuli"
+      : "The ends are the 1st and 99th percentile of all units")];
 }
 
 /** The pictures of the units that the stimulus excites most. */

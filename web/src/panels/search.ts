@@ -14,28 +14,55 @@ interface Hit {
 
 const EACH = { Layer: 4, Unit: 8, Stimulus: 6 };
 
+/** The places of names that hold every word: the whole name first, then those that begin with it, then the others. */
+function best(length: number, whole: string, words: string[], text: (k: number) => string, most: number): number[] {
+  const ranks: number[][] = [[], [], []];
+  for (let k = 0; k < length && ranks[0].length < most; k++) {
+    const name = text(k);
+    if (!words.every((word) => name.includes(word))) continue;
+    const rank = name === whole ? 0 : name.startsWith(whole) || name.endsWith(`:${whole}`) ? 1 : 2;
+    if (ranks[rank].length < most) ranks[rank].push(k);
+  }
+  return ranks.flat().slice(0, most);
+}
+
+/** Units, layer by layer: where the layer's name holds every word its first units do, and where it cannot be none are looked at. */
+function unitsNamed(app: App, whole: string, words: string[]): number[] {
+  const { atlas } = app;
+  const ranks: number[][] = [[], [], []];
+  for (const { name, members } of atlas.layers) {
+    const layer = name.toLowerCase();
+    const left = words.filter((word) => !layer.includes(word)).map((word) => tailOf(layer, word));
+    if (left.some((word) => !/^[\d:@,]+$/.test(word) && !atlas.words.some((status) => status.includes(word)))) continue;
+    for (const unit of members) {
+      const status = atlas.status(unit);
+      const address = left.length || status ? atlas.address(unit).toLowerCase() : "";
+      const tail = `${address.slice(layer.length)} ${status}`;
+      if (!left.every((word) => tail.includes(word))) continue;
+      const rank = address === whole ? 0 : layer.startsWith(whole) || address.startsWith(whole) || address.endsWith(`:${whole}`) ? 1 : 2;
+      if (ranks[rank].length < EACH.Unit) ranks[rank].push(unit);
+      if (!left.length && ranks[rank].length >= EACH.Unit) break;
+    }
+    if (ranks[0].length + ranks[1].length >= EACH.Unit) break;
+  }
+  return ranks.flat().slice(0, EACH.Unit);
+}
+
+/** What of a word such as "features.8:17" is left for a unit's number, where the layer's name ends as the word begins. */
+function tailOf(layer: string, word: string): string {
+  const colon = word.lastIndexOf(":");
+  return colon > 0 && layer.endsWith(word.slice(0, colon)) ? word.slice(colon) : word;
+}
+
 /** Find names; a pure function of the atlas and the query. */
 export function find(app: App, query: string): Hit[] {
   const { atlas } = app;
   const whole = query.trim().toLowerCase();
   const words = whole.split(/\s+/).filter(Boolean);
   if (!words.length) return [];
-  const best = (length: number, text: (k: number) => string, most: number): number[] => {
-    const ranks: number[][] = [[], [], []];
-    for (let k = 0; k < length; k++) {
-      const name = text(k).toLowerCase();
-      if (!words.every((word) => name.includes(word))) continue;
-      const rank = name === whole ? 0 : name.startsWith(whole) || name.endsWith(`:${whole}`) ? 1 : 2;
-      if (ranks[rank].length < most) ranks[rank].push(k);
-    }
-    return ranks.flat().slice(0, most);
-  };
-  const layers = best(atlas.layers.length, (k) => `${atlas.layers[k].name} ${atlas.layers[k].kind}`, EACH.Layer);
-  const units = best(atlas.count, (k) => {
-    const status = atlas.status(k);
-    return status ? `${atlas.address(k)} ${status}` : atlas.address(k);
-  }, EACH.Unit);
-  const stimuli = best(atlas.stimuli.length, (k) => `${atlas.stimuli[k].name} ${atlas.stimuli[k].label}`, EACH.Stimulus);
+  const layers = best(atlas.layers.length, whole, words, (k) => `${atlas.layers[k].name} ${atlas.layers[k].kind}`.toLowerCase(), EACH.Layer);
+  const stimuli = best(atlas.stimuli.length, whole, words, (k) => `${atlas.stimuli[k].name} ${atlas.stimuli[k].label}`.toLowerCase(), EACH.Stimulus);
+  const units = unitsNamed(app, whole, words);
   return [
     ...layers.map((layer): Hit => ({
       kind: "Layer", name: atlas.layers[layer].name, note: atlas.layers[layer].kind,
@@ -47,7 +74,7 @@ export function find(app: App, query: string): Hit[] {
     })),
     ...stimuli.map((stimulus): Hit => ({
       kind: "Stimulus", name: atlas.stimuli[stimulus].name, note: atlas.stimuli[stimulus].label,
-      picture: stimulusPicture(app, stimulus), go: () => app.go({ place: { at: "map" }, stimulus }),
+      picture: stimulusPicture(app, stimulus), go: () => app.go({ place: { at: "map" }, stimulus, label: null }),
     })),
   ];
 }

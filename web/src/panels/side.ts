@@ -2,11 +2,12 @@
 
 import type { App } from "../app";
 import { byId, count, h, icon } from "../dom";
+import { colouring } from "./colouring";
 import { swatch } from "./common";
 import { stimuli } from "./stimuli";
 
 export function side(app: App): void {
-  byId("side").append(layers(app), stimuli(app), ...tray(app));
+  byId("side").append(layers(app), colouring(app), stimuli(app), ...tray(app));
 }
 
 function layers(app: App): HTMLElement {

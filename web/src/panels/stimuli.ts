@@ -18,7 +18,9 @@ export function stimuli(app: App): HTMLElement {
       return button;
     }));
     return h("div", { class: "label" },
-      h("h3", {}, label || "No label", h("span", { class: "number" }, String(members.length))), grid);
+      h("h3", {}, label || "No label", h("span", { class: "number" }, String(members.length)),
+        label && h("button", { type: "button", class: "quiet", title: `Colour the map by the mean response to ${label}`,
+          click: () => app.show({ label }) }, "mean")), grid);
   });
   const none = h("p", { class: "note", hidden: true }, "No stimulus has that in its name or label.");
   const filter = h("input", {
@@ -29,7 +31,7 @@ export function stimuli(app: App): HTMLElement {
       let seen = 0;
       parts.forEach((part) => {
         let here = 0;
-        for (const button of part.querySelectorAll<HTMLButtonElement>("button")) {
+        for (const button of part.querySelectorAll<HTMLButtonElement>("button.thumb")) {
           const { name, label } = atlas.stimuli[Number(button.dataset["stimulus"])];
           const text = `${name} ${label}`.toLowerCase();
           button.hidden = !words.every((word) => text.includes(word));
@@ -41,9 +43,9 @@ export function stimuli(app: App): HTMLElement {
       none.hidden = seen > 0;
     },
   });
-  const clear = h("button", { type: "button", class: "quiet", click: () => app.go({ stimulus: null }) }, "Clear");
+  const clear = h("button", { type: "button", class: "quiet", click: () => app.show(null) }, "Clear");
   const box = h("div", { class: "picker" }, ...parts, none);
-  rove(box, "button");
+  rove(box, "button.thumb");
   app.watch((route, before) => {
     for (const [number, button] of buttons) button.setAttribute("aria-pressed", String(number === route.stimulus));
     clear.hidden = route.stimulus === null;
@@ -62,6 +64,6 @@ function choice(app: App, number: number): HTMLButtonElement {
   const { name } = app.atlas.stimuli[number];
   return h("button", {
     type: "button", class: "thumb", title: name, "aria-label": name, "aria-pressed": "false", "data-stimulus": number,
-    click: () => app.go({ stimulus: app.route.stimulus === number ? null : number }),
+    click: () => app.show(app.route.stimulus === number ? null : { stimulus: number }),
   }, stimulusPicture(app, number));
 }

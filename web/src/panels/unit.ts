@@ -1,12 +1,16 @@
 /** The card of a unit: what it wants to see, how surely, what excites it most, and who fires with it. */
 
 import type { App } from "../app";
-import type { Detail } from "../data";
+import type { Answer, Detail } from "../data";
 import { byId, h, icon, number } from "../dom";
+import type { More } from "../live/live";
+import { classes, histogram, tuningCurve, valuesOf, varied } from "./charts";
 import { curve } from "./curve";
 import { stimulusPicture, swatch, unitPicture, why } from "./common";
+import { record, save } from "./records";
 
-export function unitCard(app: App, showOnMap: (unit: number) => void): void {
+/** `workshop` makes what a card has more where the network is at hand. */
+export function unitCard(app: App, workshop: More, showOnMap: (unit: number) => void): void {
   const card = byId("card");
   let shown: number | null = null;
   app.watch((route) => {
@@ -25,7 +29,7 @@ export function unitCard(app: App, showOnMap: (unit: number) => void): void {
     }
     shown = unit;
     const more = h("div", { class: "more", "aria-busy": "true" });
-    card.replaceChildren(...top(app, unit, showOnMap), more);
+    card.replaceChildren(...top(app, unit, showOnMap), ...(workshop ? [workshop(unit)] : []), more);
     card.scrollTop = 0;
     app.atlas.detail(unit).then(
       (detail) => {
@@ -50,6 +54,11 @@ function top(app: App, unit: number, showOnMap: (unit: number) => void): HTMLEle
     step(-1, "left", "Previous unit (left arrow)"),
     step(1, "right", "Next unit (right arrow)"),
     h("span", { class: "grow" }),
+    h("button", {
+      type: "button", class: "round", title: "This card as JSON", "aria-label": "This card as JSON", click: () => {
+        void record(app, unit).then((twin) => save(`${atlas.address(unit)}.json`, `${JSON.stringify(twin, null, 1)}\n`, "application/json"));
+      },
+    }, icon("download")),
     atlas.placed(unit) && h("button", {
       type: "button", class: "round", title: "Show on the map", "aria-label": "Show on the map",
       click: () => showOnMap(unit),
@@ -84,24 +93,72 @@ function lower(app: App, unit: number, detail: Detail): HTMLElement[] {
   if (Number.isFinite(detail.low)) facts.push(["Usual responses", `${number(detail.low)} to ${number(detail.high)}`]);
   facts.push(["Layer shape", layer.shape.join(" × ") || "one number"]);
   if (layer.field !== null) facts.push(["Receptive field", `${layer.field} px`]);
-  parts.push(h("dl", { class: "facts" }, ...facts.flatMap(([key, value]) => [h("dt", {}, key), h("dd", {}, value)])));
+  const list = h("dl", { class: "facts" });
+  const write = (): void => list.replaceChildren(...facts.flatMap(([key, value]) => [h("dt", {}, key), h("dd", {}, value)]));
+  write();
+  void Promise.all(atlas.numbers.map((name) => atlas.number(name))).then((columns) => {
+    columns.forEach((column, k) => Number.isFinite(column[unit]) && facts.push([atlas.numbers[k], number(column[unit])]));
+    write();
+  }, () => undefined);
+  const badge = trust(app, unit, detail);
+  if (badge) parts.push(badge);
+  parts.push(list);
   const drawing = detail.curve && curve(detail.curve);
   if (drawing) parts.push(h("section", {}, h("h3", {}, "How the score grew"), wrap(drawing)));
-  if (detail.best.length) parts.push(best(app, detail));
-  parts.push(neighbours(app, detail));
+  if (detail.best.length) parts.push(stimuliOf(app, "Best stimuli", detail.best), neighbours(app, detail), stimuliOf(app, "Worst stimuli", detail.worst));
+  else parts.push(neighbours(app, detail));
+  if (atlas.columns && detail.most > detail.least) {
+    const charts = h("section", { class: "charts" });
+    parts.push(charts);
+    atlas.tuning(unit).then((codes) => {
+      const values = valuesOf(codes, detail.least, detail.most);
+      const byClass = classes(app, values);
+      charts.replaceChildren(h("h3", {}, "Responses to all stimuli"), wrap(histogram(codes, detail.least, detail.most)),
+        ...(byClass ? [h("h3", {}, "By class"), byClass] : []), ...curves(app, values));
+    }, (error: Error) => charts.replaceChildren(h("p", { class: "note" }, error.message)));
+  }
+  if (atlas.command && atlas.isPictured(unit)) parts.push(again(app, unit));
   return parts;
 }
 
-function best(app: App, detail: Detail): HTMLElement {
+function curves(app: App, values: Float32Array): HTMLElement[] {
+  const found = varied(app, values);
+  return found.length ? [h("h3", {}, "Along what was varied"), ...found.map(tuningCurve)] : [];
+}
+
+/** How far the picture can be trusted: a score below what plain stimuli reach says that the optimisation failed. */
+function trust(app: App, unit: number, detail: Detail): HTMLElement | null {
+  if (!app.atlas.isPictured(unit) || !detail.best.length) return null;
+  const [score, most] = [app.atlas.score[unit], detail.best[0].value];
+  if (!(most > 0)) return null;
+  const sure = score > most;
+  return h("p", { class: "badge", "data-sure": String(sure) }, sure
+    ? `Its picture drives it ${number(score / most)} times as much as the best stimulus.`
+    : `Its picture drives it less (${number(score)}) than the best stimulus (${number(most)}): look at the stimuli first.`);
+}
+
+/** The command that makes the picture again. */
+function again(app: App, unit: number): HTMLElement {
+  const address = app.atlas.address(unit);
+  const plain = /^[A-Za-z0-9_.:@,/+-]+$/.test(address) ? address : `'${address.replaceAll("'", "'\\''")}'`;
+  const command = app.atlas.command.replace("UNIT", () => plain);
+  const copy = h("button", { type: "button", class: "quiet", click: () => {
+    void navigator.clipboard.writeText(command).then(() => (copy.textContent = "Copied"), () => getSelection()?.selectAllChildren(code));
+  } }, "Copy");
+  const code = h("code", { class: "command", tabindex: "0" }, command);
+  return h("section", {}, h("h3", {}, "Make its picture again", copy), code);
+}
+
+function stimuliOf(app: App, title: string, some: Answer[]): HTMLElement {
   const { atlas } = app;
   return h("section", { class: "best" },
-    h("h3", {}, "Best stimuli", h("span", { class: "note" }, "click to colour the map")),
-    h("div", { class: "row" }, ...detail.best.map(({ stimulus, value }) => {
+    h("h3", {}, title, h("span", { class: "note" }, "click to colour the map")),
+    h("div", { class: "row" }, ...some.map(({ stimulus, value }) => {
       const { name, label } = atlas.stimuli[stimulus];
       return h("button", {
         type: "button", class: "tile", title: label ? `${name} (${label})` : name, "data-stimulus": stimulus,
         "aria-label": `${name}, response ${number(value)}`, "aria-pressed": String(app.route.stimulus === stimulus),
-        click: () => app.go({ stimulus: app.route.stimulus === stimulus ? null : stimulus }),
+        click: () => app.go({ stimulus: app.route.stimulus === stimulus ? null : stimulus, label: null }),
       }, stimulusPicture(app, stimulus), h("span", { class: "value" }, number(value)));
     })));
 }
