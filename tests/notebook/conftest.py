@@ -9,12 +9,12 @@ import pytest
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an atlas of 32 units and 30 stimuli, three pictures a layer."""
+    """The folder of an atlas of 32 units and 30 stimuli, one picture a layer."""
     from neuronatlas.building import build
     from tests.building import tiny
 
     place = tmp_path_factory.mktemp("notebook")
-    build(tiny.network(), tiny.pictures(place / "pictures", 30), place / "a.atlas", layers=("2", "3"), units=3)
+    build(tiny.network(), tiny.pictures(place / "pictures", 30), place / "a.atlas", layers=("2", "3"), units=1)
     return place / "a.atlas"
 
 

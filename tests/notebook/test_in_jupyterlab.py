@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from playwright.sync_api import Frame, Locator, Page, sync_playwright
+
 from tests.notebook.lab import lab, notebook
 from tests.page import browsing
 

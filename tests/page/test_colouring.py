@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import json
+import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests.page import browsing
 from tests.page.synthetic import CONSTANT
 
@@ -254,3 +259,36 @@ def test_the_page_of_a_stimulus(opened, full):
         visit.wait("atlas.place === 'map' && atlas.stimulus === 'photo-3.png' && atlas.coloured")
         visit.page.locator(".legend-head a").click()
         visit.wait("atlas.place === 'stimulus'")
+
+
+@pytest.mark.parametrize("start", ["#/map?class=photographs", "#/map?class=photographs&fill=nearest", "#/map"], ids=["dots", "filled", "layers"])
+def test_the_map_is_saved_in_millimetres(opened, full, start, tmp_path):
+    scene, _ = full
+    with opened(start) as visit:
+        visit.wait("atlas.coloured")
+        visit.page.wait_for_timeout(300)
+        visit.page.get_by_role("button", name="Save the map as a figure").click()
+        visit.page.get_by_label("Width in mm").fill("120")
+        files = {}
+        for kind in ("PDF", "SVG", "PNG"):
+            visit.page.get_by_label("Kind").select_option(kind)
+            with visit.page.expect_download() as download:
+                visit.page.get_by_role("button", name="Save", exact=True).click()
+            files[kind] = Path(download.value.path()).read_bytes()
+    svg = files["SVG"].decode()
+    assert 'width="120mm"' in svg
+    height = float(re.search(r'height="([\d.]+)mm"', svg)[1])
+    dots = svg.count("<circle")
+    assert dots == (0 if "fill=" in start else 296)
+    assert ElementTree.fromstring(svg).tag.endswith("svg")
+    box = re.search(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", files["PDF"])
+    assert float(box[1]) == pytest.approx(120 / 25.4 * 72, abs=0.01)
+    assert float(box[2]) == pytest.approx(height / 25.4 * 72, abs=0.01)
+    streams = [zlib.decompress(found) for found in re.findall(rb"FlateDecode >>\nstream\n(.*?)\nendstream", files["PDF"], re.S)]
+    assert streams[0].count(b" h B") == dots
+    for start_of in re.findall(rb"(\d{10}) 00000 n", files["PDF"]):
+        assert re.match(rb"\d+ 0 obj", files["PDF"][int(start_of) :]), "the table says where each object begins"
+    image = Image.open(io.BytesIO(files["PNG"]))
+    assert image.size == (round(120 / 25.4 * 300), round(height / 25.4 * 300))
+    assert image.info["dpi"] == pytest.approx((300, 300), abs=0.01)
+    assert len(set(np.asarray(image.convert("RGB"))[::7, ::7].reshape(-1, 3).sum(1).tolist())) > 20

@@ -9,6 +9,7 @@ import { host } from "./host";
 import { keys } from "./keys";
 import { live } from "./live/live";
 import { MapView } from "./map/map";
+import { paper } from "./paper/paper";
 import { paintSwatches } from "./panels/common";
 import { openFacts, openHelp } from "./panels/dialogs";
 import { film } from "./panels/film";
@@ -51,7 +52,7 @@ async function start(): Promise<void> {
     map.flyTo(unit);
   });
   const { focus } = search(app);
-  const closeSide = tools(app);
+  const closeSide = tools(app, paper(app, map));
   keys(app, map, strip, focus, closeSide);
   onTheme(() => paintSwatches(app));
   problems(app);
@@ -71,7 +72,7 @@ function places(app: App): void {
   document.body.classList.toggle("on-layer", at !== "map");
 }
 
-function tools(app: App): () => boolean {
+function tools(app: App, openPaper: () => void): () => boolean {
   const open = (wanted: boolean): void => {
     document.body.classList.toggle("with-side", wanted);
     panel.setAttribute("aria-expanded", String(wanted));
@@ -98,7 +99,7 @@ function tools(app: App): () => boolean {
   app.watch((route, before) => {
     if (route.place !== before.place || route.stimulus !== before.stimulus) open(false);
   });
-  byId("tools").append(panel, list, theme, button("info", "About this atlas", () => openFacts(app)),
+  byId("tools").append(panel, list, button("download", "Save the map as a figure", openPaper), theme, button("info", "About this atlas", () => openFacts(app)),
     button("help", "Help (?)", openHelp));
   return () => {
     const was = document.body.classList.contains("with-side");

@@ -31,7 +31,7 @@ export function expose(app: App, map: MapView): void {
       return app.selection.map((unit) => app.atlas.address(unit));
     },
     get filled() {
-      return map.filled;
+      return map.filling !== null;
     },
     get layers() {
       return app.atlas.layers.filter((_, k) => !app.route.layers || app.route.layers.has(k)).map((layer) => layer.name);

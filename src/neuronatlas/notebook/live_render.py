@@ -24,7 +24,7 @@ from neuronatlas.view.page import STATIC
 
 PAUSE = 0.1
 """Seconds between two pictures of one that grows."""
-FIRST = 1.0
+FIRST = 2.0
 """Seconds that showing the widget waits for a picture to be kept beside it."""
 MOST_STEPS = 4096
 
@@ -58,6 +58,7 @@ class LiveRender(anywidget.AnyWidget):
         steps: int | None = None,
         seed: int | None = None,
     ) -> None:
+        self._newest = Newest(self._make)  # first, for what is refused is closed as well
         first = Unit(next(iter(network.layers)), 0) if unit is None else Unit.parse(unit)
         if first.position is not None:
             message = f"unit {unit!r} has a position: give a channel, such as {f'{first.layer}:{first.index}'!r}"
@@ -76,7 +77,6 @@ class LiveRender(anywidget.AnyWidget):
         self._wish: Wish | None = None
         self._drawn = threading.Event()
         self._over = threading.Event()
-        self._newest = Newest(self._make)
         self.rendering: Rendering | None = None
         """The picture that was made last, with all that is known of it."""
         super().__init__(

@@ -81,9 +81,28 @@ export class MapView {
     });
   }
 
-  /** Whether a picture fills the map in place of dots. */
-  get filled(): boolean {
-    return this.picture !== null;
+  /** The picture that fills the map in place of dots, if one does. */
+  get filling(): HTMLCanvasElement | null {
+    return this.picture;
+  }
+
+  /** Pixels from the middle of a dot to its edge. */
+  get radius(): number {
+    const beyond = this.camera.zoom - this.home.zoom;
+    const crowd = Math.sqrt((this.size.width * this.size.height) / Math.max(1, this.dots?.units.length ?? 0));
+    return Math.min(Math.max(crowd * 0.16, 1.6), 5.5) * 2 ** Math.min(Math.max(beyond * 0.3, -0.3), 0.8);
+  }
+
+  /** The thumbnail of a unit, cut out of its sheet; null where that is not in memory. */
+  cut(unit: number): HTMLCanvasElement | null {
+    const sheet = this.pictures.sheets.find(({ units }) => units.includes(unit));
+    if (!sheet) return null;
+    const canvas = document.createElement("canvas");
+    canvas.width = canvas.height = sheet.cell;
+    const place = sheet.units.indexOf(unit);
+    canvas.getContext("2d")?.drawImage(sheet.image, (place % sheet.columns) * sheet.cell, Math.floor(place / sheet.columns) * sheet.cell,
+      sheet.cell, sheet.cell, 0, 0, sheet.cell, sheet.cell);
+    return canvas;
   }
 
   /** The camera that shows everything. */
@@ -316,13 +335,11 @@ export class MapView {
     const accent: Rgb = dark ? [255, 255, 255] : [17, 24, 39];
     const marked = { open: this.unit, hovered: this.hovered, accent };
     this.thumbnails = this.showPictures ? this.pictures.visible(this.camera, size, this.home.zoom, marked) : [];
-    const beyond = this.camera.zoom - this.home.zoom;
-    const crowd = Math.sqrt((size.width * size.height) / Math.max(1, dots.units.length));
     const few = renderer?.name === "canvas" && this.moving ? Math.ceil(dots.units.length / MOVING) : 1;
     const frame: Frame = {
       camera: this.camera, ...size, dots: this.picture ? EMPTY : dots, picture: this.picture, stride: few,
       links: this.links, thumbnails: this.thumbnails, rings: this.rings(),
-      radius: Math.min(Math.max(crowd * 0.16, 1.6), 5.5) * 2 ** Math.min(Math.max(beyond * 0.3, -0.3), 0.8),
+      radius: this.radius,
       outline: dark ? [235, 240, 248] : [20, 26, 34],
       accent,
       ground: dark ? [14, 17, 22] : [246, 247, 249],

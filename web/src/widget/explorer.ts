@@ -24,14 +24,10 @@ export function explorer({ model, el }: View): End {
   const words = h("p", { class: "waiting", role: "status" }, "Waiting for the page, which comes when the kernel is free…");
   el.append(words);
   let frame: HTMLIFrameElement | null = null;
-  let dark = false;
+  const ground = new Ground();
   const inside = (): Inside | null => frame?.contentWindow as Inside | null;
   const height = (): void => {
     if (frame) frame.style.height = `${Number(model.get("height"))}px`;
-  };
-  const theme = (): void => {
-    // The page takes what it finds here for the system's wish.
-    if (frame) frame.style.colorScheme = dark ? "dark" : "light";
   };
   const go = (names: ("unit" | "stimulus")[]): void => {
     inside()?.neuronatlasGo?.(Object.fromEntries(names.map((name) => [name, model.get(name) as string | null])));
@@ -43,7 +39,6 @@ export function explorer({ model, el }: View): End {
     const nonce = crypto.getRandomValues(new Uint32Array(4)).join("");
     frame = h("iframe", { title: "Neuron Atlas", srcdoc: framed(html, css, nonce), allow: "fullscreen" });
     height();
-    theme();
     // Notebooks take cells out of the document and put them back, which loads a frame anew.
     frame.addEventListener("load", () => start(script, nonce));
     words.remove();
@@ -53,6 +48,8 @@ export function explorer({ model, el }: View): End {
     const page = inside();
     if (!page || !frame?.contentDocument?.getElementById("surface")) return;
     let before: string | null = null;
+    const system = page.matchMedia.bind(page);
+    page.matchMedia = (query) => query.includes("prefers-color-scheme: dark") ? ground as unknown as MediaQueryList : system(query);
     page.neuronatlasSource = ask.value;
     page.neuronatlasTell = (choice) => {
       const now = JSON.stringify(choice);
@@ -66,8 +63,8 @@ export function explorer({ model, el }: View): End {
     frame.contentDocument.head.append(element);
   };
   const endGround = onGround(el, (is) => {
-    dark = is;
-    theme();
+    ground.matches = is;
+    ground.dispatchEvent(new Event("change"));
   });
   model.on("change:height", height);
   model.on("change:unit", goUnit);
@@ -80,6 +77,11 @@ export function explorer({ model, el }: View): End {
     model.off("change:unit", goUnit);
     model.off("change:stimulus", goStimulus);
   };
+}
+
+/** Light or dark as the page asks the system for it: the notebook's theme, which need not be the system's. */
+class Ground extends EventTarget {
+  matches = false;
 }
 
 /** Let Python know what the reader chose; what it knows already starts nothing. */

@@ -38,7 +38,7 @@ export function live({ model, el }: View): End {
   const image = h("img", { alt: "", hidden: true });
   const picture = h("div", { class: "picture" }, image);
   const caption = h("figcaption", {});
-  const progress = h("progress", { "aria-label": "Steps done" });
+  const progress = h("progress", { "aria-label": "Progress" });
   const said = h("p", { class: "said" });
   const spoken = h("span", { role: "status", style: "position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)" });
   const root = h("div", { class: "neuronatlas-live", role: "group", "aria-label": "Picture of one unit" },
@@ -50,6 +50,8 @@ export function live({ model, el }: View): End {
       h("label", { for: steps.id }, "Steps"), steps,
       h("div", { class: "wide buttons" }, stop, again),
       h("div", { class: "wide" }, progress, said, spoken)));
+  // The arrow keys go to the control that has the focus, not to JupyterLab, which would choose another cell.
+  for (const control of [layer, slider, field, preset, steps, stop, again]) control.dataset["lmSuppressShortcuts"] = "true";
   el.append(root);
 
   let told: Told | null = null;

@@ -8,7 +8,6 @@ import type { End, View } from "./model";
 export default {
   render(view: View): End {
     view.el.classList.add("neuronatlas");
-    view.el.dataset["lmSuppressShortcuts"] = "true"; // arrow keys are ours, not JupyterLab's, which go to another cell
     return view.model.get("_kind") === "live" ? live(view) : explorer(view);
   },
 };
