@@ -14,6 +14,21 @@ import pytest
 os.environ.setdefault("MPLBACKEND", "Agg")  # no test opens a window
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one file run in one process, one after another, and so do all that open the page, which share an atlas.
+
+    Those take longest together, so they begin.
+    """
+
+    def group(item: pytest.Item) -> str:
+        name = item.nodeid.partition("::")[0]
+        return "page" if name.startswith("tests/page/") else "examples" if name.startswith("src/") else name
+
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+    items.sort(key=lambda item: group(item) != "page")
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     """Random numbers that are the same in every run."""
@@ -22,10 +37,11 @@ def rng() -> np.random.Generator:
 
 @pytest.fixture(scope="session", autouse=True)
 def _few_threads() -> Iterator[None]:
-    """Let torch use two threads, so that a test takes as long on a big machine that is busy as on a small one."""
+    """Let torch use two threads in all, so that a test takes as long on a big machine that is busy as on a small one."""
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(min(2, before))
+    beside = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    torch.set_num_threads(max(1, min(2, before) // beside))
     yield
     torch.set_num_threads(before)

@@ -14,8 +14,9 @@ export interface Drawing {
   shapes: Shape[];
 }
 
-/** The ink of words and outlines. */
+/** The ink of words, and that of the hairlines around dots. */
 export const INK: Rgb = [20, 26, 34];
+export const HAIR: Rgb = [170, 174, 179];
 
 const round = (value: number): string => String(Number(value.toFixed(3)));
 
@@ -26,7 +27,7 @@ export function asSvg({ width, height, shapes }: Drawing): string {
   const body = shapes.map((shape) => {
     switch (shape.kind) {
       case "dots":
-        return `<g stroke="${hex(INK)}" stroke-opacity="0.35" stroke-width="${round(shape.line)}">${shape.dots.map(({ x, y, colour, alpha }) =>
+        return `<g stroke="${hex(HAIR)}" stroke-width="${round(shape.line)}">${shape.dots.map(({ x, y, colour, alpha }) =>
           `<circle cx="${round(x)}" cy="${round(y)}" r="${round(shape.radius)}" fill="${hex(colour)}"${alpha < 1 ? ` opacity="${round(alpha)}"` : ""}/>`).join("")}</g>`;
       case "box":
         return `<rect x="${round(shape.x)}" y="${round(shape.y)}" width="${round(shape.width)}" height="${round(shape.height)}" fill="${hex(shape.colour)}"/>`;
@@ -56,7 +57,7 @@ export async function asPng(drawing: Drawing, dpi: number): Promise<Blob> {
   }
 }
 
-export function blobOf(canvas: HTMLCanvasElement, type: string): Promise<Blob> {
+function blobOf(canvas: HTMLCanvasElement, type: string): Promise<Blob> {
   return new Promise((resolve, reject) => canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("the picture is too large for this browser"))), type, 0.95));
 }
 

@@ -84,12 +84,9 @@ export function draw(app: App, map: MapView, width: number): Drawing {
       { kind: "image", x: left * scale - side / 2, y: top * scale - side / 2, width: side, height: side, canvas });
   }
   const legend = map.shown ? scaleOf(app, map, height) : names(app, layers, width, height);
-  return { width, height: legend.height, shapes: [...outside(width, height, legend.height), ...shapes, ...legend.shapes] };
-}
-
-/** Nothing but white behind the map and the legend. */
-function outside(width: number, height: number, whole: number): Shape[] {
-  return [{ kind: "box", x: 0, y: 0, width, height: Math.max(height, whole), colour: [255, 255, 255] }];
+  /** What of the map reaches below its edge is covered. */
+  const ground: Shape = { kind: "box", x: 0, y: height, width, height: legend.height - height, colour: [255, 255, 255] };
+  return { width, height: legend.height, shapes: [...shapes, ground, ...legend.shapes] };
 }
 
 /** Too many dots to be drawn each by itself: 600 pixels an inch. */

@@ -1,6 +1,6 @@
 /** The figure as PDF (ISO 32000): one page of its size, circles as curves, words in Helvetica, pictures as JPEG. */
 
-import { blobOf, INK, type Drawing } from "./drawing";
+import { HAIR, INK, type Drawing } from "./drawing";
 
 /** Points of a millimetre; a circle's handles (four Bézier curves). */
 const POINT = 72 / 25.4;
@@ -14,7 +14,7 @@ export async function asPdf(drawing: Drawing): Promise<Blob> {
   const alphas = new Set<number>([1]);
   for (const shape of shapes) {
     if (shape.kind === "dots") {
-      lines.push(`${colour(INK)} RG ${number(shape.line)} w`);
+      lines.push(`${colour(HAIR)} RG ${number(shape.line)} w`);
       let last = 1;
       for (const { x, y, colour: fill, alpha } of shape.dots) {
         const share = Math.round(alpha * 100) / 100;
@@ -29,7 +29,8 @@ export async function asPdf(drawing: Drawing): Promise<Blob> {
     } else if (shape.kind === "image") {
       lines.push(`q ${number(shape.width)} 0 0 ${number(-shape.height)} ${number(shape.x)} ${number(shape.y + shape.height)} cm /I${images.length} Do Q`);
       sizes.push([shape.canvas.width, shape.canvas.height]);
-      images.push(new Uint8Array(await (await blobOf(onWhite(shape.canvas), "image/jpeg")).arrayBuffer()));
+      const address = onWhite(shape.canvas).toDataURL("image/jpeg", 0.95); // toBlob waits for idle time, a second a picture
+      images.push(Uint8Array.from(atob(address.slice(address.indexOf(",") + 1)), (sign) => sign.charCodeAt(0)));
     } else {
       const wide = measure(shape.words, shape.size);
       const left = shape.x - (shape.anchor === "end" ? wide : shape.anchor === "middle" ? wide / 2 : 0);
