@@ -17,7 +17,17 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 ROOT = Path(__file__).parent
 WEB = ROOT / "web"
 STATIC = ROOT / "src" / "neuronatlas" / "view" / "static"
-PRODUCTS = ("index.html", "app.js", "app.css", "compare.html", "compare.js", "compare.css", "widget.js", "widget.css", "licences.txt")
+PRODUCTS = (
+    "index.html",
+    "app.js",
+    "app.css",
+    "compare.html",
+    "compare.js",
+    "compare.css",
+    "widget.js",
+    "widget.css",
+    "licences.txt",
+)
 STAMP = "sources.sha256"
 
 

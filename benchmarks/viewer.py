@@ -125,7 +125,9 @@ def main() -> None:
             write_page(made(scene_of(na.open(chosen.atlas)), chosen.units), site)
         files = [path for path in site.rglob("*") if path.is_file()]
         size = sum(path.stat().st_size for path in files)
-        print(f"{chosen.units:,} units: {len(files)} files, {size / 1e6:.0f} MB, written in {time.monotonic() - start:.0f} s")
+        print(
+            f"{chosen.units:,} units: {len(files)} files, {size / 1e6:.0f} MB, written in {time.monotonic() - start:.0f} s"
+        )
         with sync_playwright() as playwright:
             browser = browsing.launch(playwright)
             measure(browser, site, "?renderer=webgl" if chosen.webgl else "?renderer=canvas")
@@ -136,9 +138,11 @@ def measure(browser: object, site: Path, query: str) -> None:
     browsing.PATIENCE = 120.0
     with browsing.visit(browser, browsing.address(site), query=query) as visit:
         page = visit.page
-        paint = json.loads(page.evaluate(
-            "() => JSON.stringify(performance.getEntriesByType('paint').map(entry => [entry.name, entry.startTime]))"
-        ))
+        paint = json.loads(
+            page.evaluate(
+                "() => JSON.stringify(performance.getEntriesByType('paint').map(entry => [entry.name, entry.startTime]))"
+            )
+        )
         print("  " + ", ".join(f"{name} {at / 1000:.2f} s" for name, at in paint)
               + f", all dots drawn {page.evaluate('() => window.neuronatlas.firstDrawn') / 1000:.2f} s")  # fmt: skip
         print(f"  renderer {visit.state('renderer')}, {visit.state('dots'):,} dots")
@@ -170,7 +174,9 @@ def measure(browser: object, site: Path, query: str) -> None:
             pan(page, f"{2**times:.0f} times closer, {len(visit.state('thumbnails'))} pictures")  # type: ignore[arg-type]
         visit.go("#/layer/blocks.5")
         page.wait_for_timeout(1500)
-        print(f"  layer of {page.evaluate('() => document.querySelectorAll(`#layer .cell`).length')} cells in the document")
+        print(
+            f"  layer of {page.evaluate('() => document.querySelectorAll(`#layer .cell`).length')} cells in the document"
+        )
         if visit.page.evaluate("() => !!performance.memory"):
             print(f"  {page.evaluate('() => performance.memory.usedJSHeapSize') / 1e6:.0f} MB of JavaScript")
 

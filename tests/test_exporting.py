@@ -395,6 +395,20 @@ def test_the_command_exports_a_table_and_the_page(built: Path, tmp_path: Path) -
     assert Path(json.loads(done.stdout)["file"]).is_file()
 
 
+def test_a_site_may_leave_the_stimuli_out(built: Path, tmp_path: Path) -> None:
+    seen = command(built, "site", tmp_path / "seen")
+    unseen = command(built, "site", tmp_path / "unseen", "--no-images")
+    count = len(Atlas.open(built).manifest.stimuli["names"])
+    assert f"thumbnails of {count} stimuli (--no-images leaves them out)" in seen.stderr
+    assert "MB" in seen.stderr
+    assert "thumbnails" not in unseen.stderr
+    packs = [json.loads((tmp_path / name / "data" / "stimuli-0.js").read_text().split("]=", 1)[1].rstrip().rstrip(";"))
+             for name in ("seen", "unseen")]  # fmt: skip
+    assert len(packs[0]) == len(packs[1]) == count
+    assert len(set(packs[0])) > 1
+    assert len(set(packs[1])) == 1, "every stimulus is the same grey square"
+
+
 def test_the_command_refuses_another_kind(built: Path, tmp_path: Path) -> None:
     done = command(built, "pgn", tmp_path / "out")
     assert (done.returncode, done.stdout) == (1, "")

@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int32, Shaped
+from jaxtyping import Bool, Float, Float32, Float64, Int32
 
 from neuronatlas.atlas import Atlas
 from neuronatlas.errors import WrongInput
+from neuronatlas.maps.clusters import clusters_of
 from neuronatlas.maps.correlation import standardise
 from neuronatlas.table import Responses
 from neuronatlas.units import Unit
@@ -84,7 +85,8 @@ def compare(atlases: Sequence[Atlas], folder: str | Path, *, names: Sequence[str
             if number == 0:
                 first = scene.positions
             else:
-                scene = replace(scene, positions=align(scene.positions, first, pairs[number, 0]))
+                positions = align(scene.positions, first, pairs[number, 0])
+                scene = replace(scene, positions=positions, clusters=clusters_of(positions))
             page.write_page(scene, partial / f"atlas-{number}")
         (partial / "data" / "compare.js").write_bytes(scripts.script("compare", _told(titles, tables, stimuli, pairs)))
         for source, name in zip(bundle, SHELL.values(), strict=True):
@@ -164,8 +166,8 @@ def align(
 
 
 def _best(
-    rows: Shaped[np.ndarray, "units stimuli"],
-    others: Shaped[np.ndarray, "others stimuli"],
+    rows: Float[np.ndarray, "units stimuli"],
+    others: Float[np.ndarray, "others stimuli"],
     layers: list[slice],
     other_layers: list[slice],
 ) -> tuple[Int32[np.ndarray, " units"], Float32[np.ndarray, " units"], Float32[np.ndarray, "layers_a layers_b"]]:
@@ -177,7 +179,7 @@ def _best(
     units = len(rows)
     indices, correlations = np.full(units, -1, np.int32), np.full(units, np.nan, np.float32)
     by_layer = np.full((units, len(other_layers)), np.nan)
-    varying, absent = rows.any(axis=1), ~others.any(axis=1)
+    varying, absent = (rows != 0).any(axis=1), (others == 0).all(axis=1)
     columns = others.astype(np.float64).T
     block = max(1, _CELLS // max(1, len(others)))
     for start in range(0, units if not absent.all() else 0, block):

@@ -15,7 +15,7 @@ import io
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -144,9 +144,11 @@ def export_npz(atlas: Atlas, out: str | Path) -> Path:
     return target
 
 
-def export_site(atlas: Atlas, out: str | Path) -> Path:
-    """The page of a finished atlas in a folder of its own, for any web server; its index.html."""
-    return write_page(scene_of(atlas), Path(out))
+def export_site(atlas: Atlas, out: str | Path, *, images: bool = True) -> Path:
+    """The page of a finished atlas for any web server, its stimuli grey squares without ``images``; its index.html."""
+    scene, grey = scene_of(atlas), np.full((8, 8, 3), 128, np.uint8)
+    unseen = replace(scene, stimuli=tuple(replace(stimulus, thumbnail=grey) for stimulus in scene.stimuli))
+    return write_page(scene if images else unseen, Path(out))
 
 
 def safe_name(name: str) -> str:

@@ -191,3 +191,21 @@ def test_the_newest_wins_and_stopping_is_for_good() -> None:
     assert live.state == "rendering"
     live.close()
     assert not live._newest._thread.is_alive()
+
+
+def test_render_gives_the_widget_that_shows_a_picture_grow() -> None:
+    import neuronatlas as na
+    from neuronatlas.errors import WrongInput
+    from neuronatlas.notebook.live_render import LiveRender
+    from tests.building import tiny
+
+    network = tiny.network()
+    shown = na.render(network, "3:1", live=True, steps=8, seed=2)
+    assert isinstance(shown, LiveRender)
+    assert shown.wait(30)
+    assert shown.rendering.image.tobytes() == na.render(network, "3:1", steps=8, seed=2).image.tobytes()
+    shown.close()
+    with pytest.raises(WrongInput, match="canvas cannot be used with live=True"):
+        na.render(network, "3:1", live=True, canvas=32)  # type: ignore[call-overload]
+    with pytest.raises(WrongInput, match="give the address of one unit"):
+        na.render(network, ["3:1"], live=True)  # type: ignore[call-overload]

@@ -35,7 +35,9 @@ def axe(builder: ModuleType) -> str:
 def faults(page: Page, axe: str) -> list[str]:
     """What is gravely wrong, in the checker's words."""
     page.evaluate(axe)
-    found = page.evaluate("async () => (await axe.run(document, { resultTypes: ['violations'], preload: false })).violations")
+    found = page.evaluate(
+        "async () => (await axe.run(document, { resultTypes: ['violations'], preload: false })).violations"
+    )
     return [
         f"{each['id']} ({each['impact']}): {node['target']} {node['failureSummary']}"
         for each in found
@@ -86,4 +88,6 @@ def test_hostile_names_are_text_on_every_page(open_page):
     for start in ("#/map", "#/map?colour=Score&view=list", "#/layer/" + browsing.quote(HOSTILE_LAYER, safe="")):
         with open_page(start) as visit:
             visit.page.wait_for_timeout(200)
-            assert visit.page.evaluate("() => window.owned === undefined && !document.querySelector('img[onerror], svg[onload], b i')")
+            assert visit.page.evaluate(
+                "() => window.owned === undefined && !document.querySelector('img[onerror], svg[onload], b i')"
+            )

@@ -56,7 +56,9 @@ def shares(scene) -> np.ndarray:
 
 
 def numbers(visit, scene, units) -> list[float]:
-    return [visit.page.evaluate("address => window.neuronatlas.number(address)", str(scene.units[unit])) for unit in units]
+    return [
+        visit.page.evaluate("address => window.neuronatlas.number(address)", str(scene.units[unit])) for unit in units
+    ]
 
 
 def test_the_mean_over_a_class_and_a_difference(opened, full):
@@ -80,7 +82,7 @@ def test_the_mean_over_a_class_and_a_difference(opened, full):
         assert "minus class gratings" in visit.page.locator(".legend").inner_text()
         assert visit.page.locator(".ticks").inner_text().split() == ["−1.00", "−0.50", "0.00", "+0.50", "+1.00"]
         link = visit.page.url
-    with opened(link[link.index("#"):]) as visit:
+    with opened(link[link.index("#") :]) as visit:
         visit.wait("atlas.coloured && atlas.number('head:3') !== null")
         np.testing.assert_allclose(numbers(visit, scene, units), difference[units], atol=1e-6)
 
@@ -107,7 +109,9 @@ def test_the_filled_map_is_the_one_that_python_draws(opened, full, fill):
     values = shares(scene)[5]
     side = 161
     picture = Raster(scene.positions[places].astype(float), side).draw(values[places], fill)
-    with opened(f"#/map?stimulus={scene.stimuli[5].name.replace('/', '%2F')}&fill={fill}", query="?renderer=canvas") as visit:
+    with opened(
+        f"#/map?stimulus={scene.stimuli[5].name.replace('/', '%2F')}&fill={fill}", query="?renderer=canvas"
+    ) as visit:
         visit.wait("atlas.filled")
         visit.page.wait_for_timeout(200)
         image = visit.page.evaluate(
@@ -154,7 +158,9 @@ def test_a_film_strip_steps_through_a_class(opened, full):
     with opened("#/map?class=photographs&film=1") as visit:
         frames = visit.page.locator("#film .frame")
         assert frames.count() == 11
-        visit.wait("document.querySelector('#film canvas').getContext('2d').getImageData(0, 0, 224, 224).data.some((v, k) => k % 4 < 3 && v < 200)")
+        visit.wait(
+            "document.querySelector('#film canvas').getContext('2d').getImageData(0, 0, 224, 224).data.some((v, k) => k % 4 < 3 && v < 200)"
+        )
         frames.nth(3).click()
         visit.wait("atlas.stimulus === 'photo-3.png' && atlas.coloured")
         visit.page.keyboard.press(".")
@@ -173,7 +179,10 @@ def test_a_lasso_selects_units_that_leave_as_files(opened, full, tmp_path):
     with opened() as visit:
         target = "blocks.2.dw:40"
         left, top = visit.where(target)
-        places = {str(unit): visit.page.evaluate("address => window.neuronatlas.where(address)", str(unit)) for unit in scene.units}
+        places = {
+            str(unit): visit.page.evaluate("address => window.neuronatlas.where(address)", str(unit))
+            for unit in scene.units
+        }
         inside = [unit for unit, at in places.items() if at and abs(at[0] - left) < 58 and abs(at[1] - top) < 58]
         visit.page.get_by_label("Select units by drawing round them").click()
         corners = [(left - 60, top - 60), (left + 60, top - 60), (left + 60, top + 60), (left - 60, top + 60)]
@@ -230,7 +239,9 @@ def test_a_card_draws_all_responses(opened, full):
         assert sum(heights) == len(values)
         edges = np.linspace(values.min(), values.max(), 18)
         expected = np.histogram(values, edges)[0]
-        assert np.abs(np.array(heights) - expected).sum() <= 4, "codes are 255 steps, so a value at an edge may change sides"
+        assert np.abs(np.array(heights) - expected).sum() <= 4, (
+            "codes are 255 steps, so a value at an edge may change sides"
+        )
         rows = card.locator(".classes tr").all()
         means = {label: values[[k for k, s in enumerate(scene.stimuli) if s.label == label]].mean()
                  for label in {s.label for s in scene.stimuli} - {""}}  # fmt: skip
@@ -245,7 +256,9 @@ def test_a_card_draws_all_responses(opened, full):
 
 def test_the_page_of_a_stimulus(opened, full):
     scene, _ = full
-    deviations = (scene.responses - np.nanmean(scene.responses, 0)) / np.where(np.nanstd(scene.responses, 0) > 1e-6, np.nanstd(scene.responses, 0), np.nan)
+    deviations = (scene.responses - np.nanmean(scene.responses, 0)) / np.where(
+        np.nanstd(scene.responses, 0) > 1e-6, np.nanstd(scene.responses, 0), np.nan
+    )
     with opened("#/stimulus/photo-3.png") as visit:
         rows = visit.page.locator(".excited section")
         rows.first.locator(".tile").first.wait_for()
@@ -261,7 +274,11 @@ def test_the_page_of_a_stimulus(opened, full):
         visit.wait("atlas.place === 'stimulus'")
 
 
-@pytest.mark.parametrize("start", ["#/map?class=photographs", "#/map?class=photographs&fill=nearest", "#/map"], ids=["dots", "filled", "layers"])
+@pytest.mark.parametrize(
+    "start",
+    ["#/map?class=photographs", "#/map?class=photographs&fill=nearest", "#/map"],
+    ids=["dots", "filled", "layers"],
+)
 def test_the_map_is_saved_in_millimetres(opened, full, start, tmp_path):
     scene, _ = full
     with opened(start) as visit:
@@ -284,7 +301,9 @@ def test_the_map_is_saved_in_millimetres(opened, full, start, tmp_path):
     box = re.search(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", files["PDF"])
     assert float(box[1]) == pytest.approx(120 / 25.4 * 72, abs=0.01)
     assert float(box[2]) == pytest.approx(height / 25.4 * 72, abs=0.01)
-    streams = [zlib.decompress(found) for found in re.findall(rb"FlateDecode >>\nstream\n(.*?)\nendstream", files["PDF"], re.S)]
+    streams = [
+        zlib.decompress(found) for found in re.findall(rb"FlateDecode >>\nstream\n(.*?)\nendstream", files["PDF"], re.S)
+    ]
     assert streams[0].count(b" h B") == dots
     for start_of in re.findall(rb"(\d{10}) 00000 n", files["PDF"]):
         assert re.match(rb"\d+ 0 obj", files["PDF"][int(start_of) :]), "the table says where each object begins"

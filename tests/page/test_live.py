@@ -86,7 +86,9 @@ def test_a_dropped_photograph_changes_the_map(opened, network, demonstration):
         assert visit.state("stimulus") == "<b>mine</b>.png"
         assert "<b>mine</b>.png" in visit.page.locator(".legend").inner_text()
         units = range(0, len(values), 97)
-        shown = [visit.page.evaluate("unit => window.neuronatlas.number(unit)", str(atlas.units[unit])) for unit in units]
+        shown = [
+            visit.page.evaluate("unit => window.neuronatlas.number(unit)", str(atlas.units[unit])) for unit in units
+        ]
         np.testing.assert_allclose(np.array(shown) * 254, codes[list(units)], atol=1.01)  # a step, at a rounding edge
         visit.page.locator(".legend-head a").click()
         visit.wait("atlas.place === 'stimulus'")

@@ -46,7 +46,9 @@ def test_installed_without_node_it_writes_the_page(wheel, demonstration, chromiu
     words = "import neuronatlas, shutil, sys; print(neuronatlas.__file__, shutil.which('node'), shutil.which('npm'))"
     environment = {"PATH": str(home / "bin"), "HOME": str(tmp_path), "LANG": os.environ.get("LANG", "C.UTF-8")}
     python = str(home / "bin" / "python")
-    said = subprocess.run([python, "-c", words], env=environment, check=True, capture_output=True, text=True, timeout=60)
+    said = subprocess.run(
+        [python, "-c", words], env=environment, check=True, capture_output=True, text=True, timeout=60
+    )
     assert said.stdout.split() == [str(library / "neuronatlas" / "__init__.py"), "None", "None"]
     site = tmp_path / "site"
     words = [python, "-m", "neuronatlas", "export", str(demonstration), "site", str(site)]

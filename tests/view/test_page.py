@@ -164,7 +164,9 @@ def test_the_strongest_units_of_each_layer(site, scene):
     scores = column(found["scores"]).reshape(units.shape)
     values = np.where(np.isfinite(scene.responses), scene.responses, np.nan).astype(float)
     for stimulus, layer in ((0, 0), (3, 0), (29, 3)):
-        members = [k for k, unit in enumerate(scene.units) if unit.layer == scene.layers[layer].name and k not in CONSTANT]
+        members = [
+            k for k, unit in enumerate(scene.units) if unit.layer == scene.layers[layer].name and k not in CONSTANT
+        ]
         expected = []
         for unit in members:
             known = [value for value in values[:, unit] if value == value]

@@ -87,12 +87,21 @@ function finite(value: unknown): value is number {
   return typeof value === "number" && Number.isFinite(value);
 }
 
+/** The map has one colouring at a time, and on the page of a stimulus it is that of the page. */
+function recolour(app: App, stimulus: number | null): void {
+  if (stimulus === app.route.stimulus) return;
+  app.go({
+    stimulus, label: null,
+    ...(stimulus === null ? { minus: null, film: false } : {}),
+    ...(app.route.place.at === "stimulus" ? { place: stimulus === null ? { at: "map" } : { at: "stimulus", stimulus } } : {}),
+  }, true);
+}
+
 /** Do as the message says, without a step for the back button. */
 function follow(app: App, map: MapView, word: Word): void {
   if (word.stimulus !== undefined) {
     const stimulus = word.stimulus === null ? null : app.atlas.stimulusNumber(word.stimulus);
-    const change = stimulus === null ? { stimulus } : { stimulus, label: null }; // the map has one colouring at a time
-    if (stimulus !== null || word.stimulus === null) app.go(change, true);
+    if (stimulus !== null || word.stimulus === null) recolour(app, stimulus);
   }
   if (word.unit === null) {
     if (app.unit !== null) app.go({ place: app.background }, true);

@@ -30,6 +30,9 @@ def export(
         ),
     ],
     out: Annotated[Path, typer.Argument(help="The folder or file to write.", show_default=False)],
+    images: Annotated[
+        bool, typer.Option("--images/--no-images", help="Of a site: whether the stimuli can be seen in it.")
+    ] = True,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Write what an atlas holds as files for other programs; a stopped export of pictures goes on where it was."""
@@ -45,8 +48,15 @@ def export(
             made = exporting.export_png(opened, out, progress=partial(progress, "pictures"))
         _tell(made, as_json=as_json)
         return
-    whole = {"table": exporting.export_table, "npz": exporting.export_npz, "site": exporting.export_site}[kind]
-    written = whole(opened, out)
+    if kind == "site":
+        count = len(opened.manifest.stimuli["names"])
+        seen = f"the thumbnails of {count} stimuli (--no-images leaves them out) and " if images else ""
+        say(f"the site shows {seen}the names of {count} stimuli to whoever can open it")
+        written = exporting.export_site(opened, out, images=images)
+        size = sum(path.stat().st_size for path in written.parent.rglob("*") if path.is_file())
+        say(f"{size / 1e6:.1f} MB")
+    else:
+        written = {"table": exporting.export_table, "npz": exporting.export_npz}[kind](opened, out)
     if as_json:
         print_json({"file": str(written)})
     else:

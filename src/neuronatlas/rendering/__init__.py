@@ -16,7 +16,7 @@ import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from typing import overload
+from typing import TYPE_CHECKING, Literal, overload
 
 from neuronatlas import objectives
 from neuronatlas.errors import WrongInput
@@ -31,6 +31,9 @@ from neuronatlas.rendering.result import Rendering
 from neuronatlas.rendering.task import ATTEMPTS, EVERY, PATIENCE, Frame, Job, Task
 from neuronatlas.rendering.workers import Watch
 from neuronatlas.units import Unit
+
+if TYPE_CHECKING:
+    from neuronatlas.notebook.live_render import LiveRender
 
 __all__ = [
     "ATTEMPTS",
@@ -50,6 +53,16 @@ Progress = Callable[[int, int], None]
 What = str | Unit | Objective | Function
 
 
+@overload
+def render(
+    network: Network,
+    what: str | Unit,
+    *,
+    live: Literal[True],
+    preset: str = ...,
+    seed: int = ...,
+    steps: int | None = ...,
+) -> LiveRender: ...
 @overload
 def render(  # type: ignore[overload-overlap]  # a string is a sequence of strings, and means one address
     network: Network,
@@ -87,7 +100,7 @@ def render(
     watch: Watch | None = None,
     workers: int | None = None,
     **changes: object,
-) -> Rendering | list[Rendering]:
+) -> Rendering | list[Rendering] | LiveRender:
     """Feature visualizations: one `Rendering` for one objective, a list of them for several.
 
     ``what`` is a unit's address, a `Unit`, an `Objective`, or a function from the outputs of layers to a number. With
@@ -98,7 +111,11 @@ def render(
     in the calling thread, and what they raise, such as `Cancelled`, ends the work at once. ``workers`` is the number of
     threads, by default one a processor. Raises `UnknownName` or `WrongInput` before any work when a unit, a preset or a
     field does not exist.
+
+    In a notebook, ``live=True`` gives a widget in which the picture of a unit grows, and others are chosen: `notebook.live`.
     """
+    if changes.pop("live", False):
+        return _live(network, what, preset=preset, seed=seed, **changes)
     recipe = recipe_of(preset, **changes)
     single = isinstance(what, (str, Unit, Objective)) or callable(what)
     if not single and not isinstance(what, Iterable):
@@ -133,6 +150,18 @@ def render(
                     if progress is not None:
                         progress(done, len(wanted))
     return tries[0][0] if single else [kept[0] for kept in tries]
+
+
+def _live(network: Network, what: object, *, preset: str, seed: int, **changes: object) -> LiveRender:
+    """The widget of `notebook.live`, which chooses among units and of a recipe's fields knows the steps alone."""
+    from neuronatlas import notebook
+
+    steps = changes.pop("steps", None)
+    if not isinstance(what, (str, Unit)) or changes or not isinstance(steps, int | None):
+        given = ", ".join(sorted(changes)) or f"what (={what!r})"
+        message = f"{given} cannot be used with live=True: give the address of one unit, preset, steps and seed"
+        raise WrongInput(message)
+    return notebook.live(network, str(what), preset=preset, steps=steps, seed=seed)
 
 
 def _objective(network: Network, item: What) -> Objective:

@@ -39,11 +39,15 @@ class Shell {
       h("option", { value: "" }, "None: colours of the layers"),
       ...stimuli.map((name, number) => h("option", { value: number }, name)));
     const layers = h("button", { type: "button", class: "button", "aria-expanded": "false", "aria-controls": "layers" }, "Layers");
-    layers.addEventListener("click", () => {
-      const box = byId("layers");
-      box.hidden = !box.hidden;
-      layers.setAttribute("aria-expanded", String(!box.hidden));
-      if (!box.hidden) box.focus();
+    const box = byId("layers");
+    const open = (wanted: boolean): void => {
+      box.hidden = !wanted;
+      layers.setAttribute("aria-expanded", String(wanted));
+      (wanted ? box : layers).focus();
+    };
+    layers.addEventListener("click", () => open(box.hidden));
+    addEventListener("keydown", (event) => {
+      if (event.key === "Escape" && !box.hidden) open(false);
     });
     const together = h("input", { type: "checkbox", checked: true, change: () => (this.together = together.checked) });
     byId("bar").append(
@@ -126,7 +130,10 @@ class Shell {
       const { opened, comparison } = this;
       says.replaceChildren();
       delete says.dataset["match"];
-      if (!opened) return;
+      if (!opened) {
+        says.append("Open a unit: the others show its match.");
+        return;
+      }
       if (opened.pane === number) {
         says.append("Opened: ", h("b", { class: "address" }, opened.unit));
         return;

@@ -19,7 +19,7 @@ export function layersView(comparison: Comparison): void {
     ...pairs.map(({ from, to }, number) => h("option", { value: number }, `${sides[from].title} → ${sides[to].title}`)));
   const measure = h("select", { change: () => show() },
     h("option", { value: "cka" }, "Linear CKA"), h("option", { value: "best" }, "Mean best correlation"));
-  const body = h("div", { class: "layers-body" });
+  const body = h("div");
   box.append(
     h("div", { class: "layers-bar" }, h("h2", {}, "How alike the layers are"),
       h("label", { class: "field" }, h("span", {}, "Atlases"), pair),
@@ -33,6 +33,9 @@ export function layersView(comparison: Comparison): void {
   };
   show();
 }
+
+/** Most columns whose cells have room for their numbers. */
+const ROOMY = 10;
 
 /** What a cell says; the heat map and the table have it from here. */
 function word(value: number): string {
@@ -54,6 +57,11 @@ function heat(comparison: Comparison, pair: Pair, measure: Measure): HTMLElement
     pen.fillStyle = css(responseColour(value));
     pen.fillRect(cell % columns.length, Math.floor(cell / columns.length), 1, 1);
   });
+  const numbers = h("div", { class: "heat-numbers", "aria-hidden": "true" });
+  if (columns.length <= ROOMY) {
+    numbers.style.gridTemplateColumns = `repeat(${columns.length}, minmax(0, 1fr))`;
+    numbers.append(...Array.from(values, (value) => h("span", { class: value >= 0.44 ? "on-light" : "" }, short(value))));
+  }
   let [row, column] = [0, 0];
   const say = (): void => {
     said.replaceChildren(h("b", {}, word(values[row * columns.length + column])), ` ${rows[row]} → ${columns[column]}`);
@@ -80,8 +88,13 @@ function heat(comparison: Comparison, pair: Pair, measure: Measure): HTMLElement
   });
   return h("div", { class: "heat-box" },
     h("p", { class: "note axis" }, `Rows: ${comparison.sides[pair.from].title}, first layer on top. Columns: ${comparison.sides[pair.to].title}.`),
-    h("div", { class: "heat-frame" }, canvas, mark), said,
+    h("div", { class: "heat-frame" }, canvas, numbers, mark), said,
     h("div", { class: "scale" }, h("span", {}, "0"), h("i", { class: "ramp" }), h("span", {}, "1")));
+}
+
+/** Two decimals without the nought before them; nothing where there is no number. */
+function short(value: number): string {
+  return Number.isFinite(value) ? value.toFixed(2).replace(/^(-?)0\./, "$1.").replace("-", "−") : "";
 }
 
 function within(value: number, length: number): number {

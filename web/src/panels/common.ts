@@ -64,6 +64,20 @@ export function stimulusPicture(app: App, stimulus: number): HTMLImageElement {
   return late(h("img", { alt: "", draggable: "false" }), () => app.atlas.stimulusPicture(stimulus));
 }
 
+/** The picture of a unit, or in a dashed frame the stimulus that it likes best. */
+export function likeness(app: App, unit: number): HTMLElement {
+  const picture = unitPicture(app, unit, false);
+  if (app.atlas.isPictured(unit)) return picture;
+  app.atlas.detail(unit).then(({ best }) => {
+    if (!best.length) return;
+    const image = stimulusPicture(app, best[0].stimulus);
+    image.className = "stand-in";
+    image.title = `Not rendered; its best stimulus is ${app.atlas.stimuli[best[0].stimulus].name}`;
+    picture.replaceWith(image);
+  }, () => undefined);
+  return picture;
+}
+
 /** One tab stop for many buttons: arrow keys move among them. */
 export function rove(parent: HTMLElement, selector: string): void {
   const items = (): HTMLElement[] => [...parent.querySelectorAll<HTMLElement>(selector)].filter((item) => item.offsetParent);

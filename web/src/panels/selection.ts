@@ -2,7 +2,7 @@
 
 import type { App } from "../app";
 import { byId, count, h, icon } from "../dom";
-import { swatch, unitPicture } from "./common";
+import { likeness, swatch } from "./common";
 import { csv, record, save } from "./records";
 
 const PAGE = 120;
@@ -55,7 +55,7 @@ function layersOf(app: App, units: readonly number[]): string {
 function fill(app: App, grid: HTMLElement, units: readonly number[], start: number): void {
   grid.append(...units.slice(start, start + PAGE).map((unit) => h("a", {
     class: "cell", href: app.link({ place: { at: "unit", unit } }), title: app.atlas.address(unit), "aria-label": app.atlas.address(unit),
-  }, unitPicture(app, unit, false), h("span", { class: "under" }, swatch(app, app.atlas.layerOf[unit]), h("b", {}, String(app.atlas.indexOf[unit]))))));
+  }, likeness(app, unit), h("span", { class: "under" }, swatch(app, app.atlas.layerOf[unit]), h("b", {}, String(app.atlas.indexOf[unit]))))));
   if (start + PAGE >= units.length) return;
   const more = h("button", { type: "button", class: "button", click: () => {
     more.remove();

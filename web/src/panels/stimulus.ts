@@ -2,7 +2,7 @@
 
 import type { App } from "../app";
 import { byId, h, icon } from "../dom";
-import { stimulusPicture, swatch, unitPicture } from "./common";
+import { likeness, stimulusPicture, swatch } from "./common";
 
 export function stimulusView(app: App): void {
   const view = byId("stimulus");
@@ -52,6 +52,6 @@ function row(app: App, layer: number, units: { unit: number; score: number }[]):
       const address = atlas.address(unit);
       const words = Number.isFinite(score) ? `${score < 0 ? "−" : "+"}${Math.abs(score).toFixed(1)}` : "";
       return h("a", { class: "tile", href: app.link({ place: { at: "unit", unit } }), title: address, "aria-label": `${address} ${words}` },
-        unitPicture(app, unit, false), h("span", { class: "name" }, String(atlas.indexOf[unit])), h("span", { class: "value" }, words));
+        likeness(app, unit), h("span", { class: "name" }, String(atlas.indexOf[unit])), h("span", { class: "value" }, words));
     })) : h("p", { class: "note" }, "No unit of this layer varies."));
 }

@@ -6,7 +6,7 @@ import { byId, h, icon, number } from "../dom";
 import type { More } from "../live/live";
 import { classes, histogram, tuningCurve, valuesOf, varied } from "./charts";
 import { curve } from "./curve";
-import { stimulusPicture, swatch, unitPicture, why } from "./common";
+import { likeness, stimulusPicture, swatch, unitPicture, why } from "./common";
 import { record, save } from "./records";
 
 /** `workshop` makes what a card has more where the network is at hand. */
@@ -180,20 +180,6 @@ function neighbours(app: App, detail: Detail): HTMLElement {
     h("span", { class: "value" }, correlation.toFixed(2).replace("-", "−")));
   })));
   return section;
-}
-
-/** The picture of a unit, or in a dashed frame the stimulus that it likes best. */
-function likeness(app: App, unit: number): HTMLElement {
-  const picture = unitPicture(app, unit, false);
-  if (app.atlas.isPictured(unit)) return picture;
-  app.atlas.detail(unit).then(({ best }) => {
-    if (!best.length) return;
-    const image = stimulusPicture(app, best[0].stimulus);
-    image.className = "stand-in";
-    image.title = `Not rendered; its best stimulus is ${app.atlas.stimuli[best[0].stimulus].name}`;
-    picture.replaceWith(image);
-  }, () => undefined);
-  return picture;
 }
 
 /** The part of an address that tells units of one layer apart; it is never cut off. */
