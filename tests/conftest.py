@@ -14,6 +14,7 @@ import pytest
 os.environ.setdefault("MPLBACKEND", "Agg")  # no test opens a window
 
 
+@pytest.hookimpl(tryfirst=True)  # before the plugin that reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of one file run in one process, one after another, and so do all that open the page, which share an atlas.
 

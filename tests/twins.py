@@ -15,6 +15,7 @@ from neuronatlas.networks import Network, as_network
 from neuronatlas.stimuli import StimulusSet
 
 HOSTILE_LAYER = "<img src=x onerror=owned=1>\u2028"
+LAYERS = ("first", HOSTILE_LAYER)
 HOSTILE_STIMULUS = "</script><svg onload=window.owned=1> \u2028\"'& 100%"
 CONSTANT = 3
 """The first layer's unit that answers to nothing."""
@@ -59,6 +60,6 @@ def build(folder: Path) -> tuple[Atlas, Atlas]:
     """The atlases of the network and of its twin, of 40 stimuli each; the last 36 of the one are the first of the other."""
     made = []
     for number, name in enumerate(("one", "other")):
-        job = prepare(network(twin=bool(number)), pictures(4 * number, 4 * number + 40), units=0)
+        job = prepare(network(twin=bool(number)), pictures(4 * number, 4 * number + 40), layers=LAYERS, units=0)
         made.append(perform(job, folder / f"{name}.atlas"))
     return made[0], made[1]

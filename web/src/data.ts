@@ -1,6 +1,7 @@
-/** The atlas as the page sees it. Data comes in classic scripts, the only kind that a page from file:// may load. */
+/** The atlas as the page sees it. */
 
 import { image, unpackDetails, type Overview } from "./parts";
+import { PassingStimuli, type Excited, type Passing } from "./passing";
 import { load, once, unpack, type Packed } from "./scripts";
 
 export interface Layer {
@@ -39,12 +40,6 @@ export interface Answer {
   value: number;
 }
 
-/** A unit, and how many standard deviations a stimulus drives it above its mean. */
-export interface Excited {
-  unit: number;
-  score: number;
-}
-
 export interface Sheet {
   number: number;
   cell: number;
@@ -76,9 +71,7 @@ export class Atlas {
   /** The units of each sheet of thumbnails. */
   readonly sheets: Uint32Array[];
   readonly columns: boolean;
-  /** What was shown to the network while the page was open: it has codes of its own and is in no part. */
-  private readonly passing = new Map<number, { codes: Uint8Array; picture: string; strongest: Excited[] }>();
-  private readonly changes = new Map<number, ((picture: string) => void)[]>();
+  readonly passing = new PassingStimuli();
   private readonly excitedUnits: Int32Array;
   private readonly statusCode: Uint8Array;
   /** The place of each unit among those that have a picture, from 1; 0 for none. */
@@ -131,31 +124,13 @@ export class Atlas {
   }
 
   /** Take in a stimulus that was shown to the network just now; its number. */
-  add(name: string, codes: Uint8Array, picture: string, strongest: Excited[]): number {
+  add(name: string, passing: Passing): number {
     let free = name;
     for (let k = 2; this.stimulusNumbers.has(free); k++) free = `${name} (${k})`;
     const number = this.stimuli.push({ name: free, label: "" }) - 1;
     this.stimulusNumbers.set(free, number);
-    this.passing.set(number, { codes, picture, strongest });
+    this.passing.set(number, passing);
     return number;
-  }
-
-  /** Give a stimulus that was taken in another picture; the address of the one before. */
-  change(stimulus: number, codes: Uint8Array, picture: string, strongest: Excited[]): string {
-    const before = this.passing.get(stimulus)?.picture ?? "";
-    this.passing.set(stimulus, { codes, picture, strongest });
-    for (const listener of this.changes.get(stimulus) ?? []) listener(picture);
-    return before;
-  }
-
-  /** Call back when such a stimulus has another picture. */
-  onChange(stimulus: number, listener: (picture: string) => void): void {
-    this.changes.set(stimulus, [...(this.changes.get(stimulus) ?? []), listener]);
-  }
-
-  /** Whether the atlas holds the stimulus, so that units know their responses to it. */
-  isKept(stimulus: number): boolean {
-    return !this.passing.has(stimulus);
   }
 
   address(unit: number): string {
@@ -192,7 +167,6 @@ export class Atlas {
   get words(): string[] {
     return this.overview.words;
   }
-
   status(unit: number): string {
     return this.overview.words[this.statusCode[unit]];
   }
@@ -245,7 +219,7 @@ export class Atlas {
 
   /** One code a stimulus: the unit's response between its least (0) and its greatest (254). */
   async tuning(unit: number): Promise<Uint8Array> {
-    const { columns, stimuli } = this.overview; // not `this.stimuli`, which may have grown
+    const { columns, stimuli } = this.overview; // `this.stimuli` may have grown
     const chunk = Math.floor(unit / columns);
     const codes = await once(`tuning-${chunk}`, async () => unpack((await load(`columns-${chunk}`)) as Packed), 8);
     const start = (unit - chunk * columns) * stimuli.length;

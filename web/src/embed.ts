@@ -1,7 +1,7 @@
 /**
  * The page inside another page (`index.html?embed=1`): no header, and word of every change.
  *
- * It posts {neuronatlas: 1, unit, stimulus, camera} to its parent, and does as such a message from its parent says. A unit is
+ * It posts {neuronatlas: 1, unit, stimulus, camera} to its parent when the reader changes one, and does as such a message from its parent says. A unit is
  * an address, a stimulus a name, each null for none. The camera has its centre in map units and its zoom in doublings
  * beyond the whole map, so that it means the same in a window of another size; it is null unless the reader moved it.
  * What a message leaves out stays as it is; what it gets wrong is ignored.
@@ -30,6 +30,8 @@ export function embed(app: App, map: MapView): void {
   if (parent === window) return;
   /** Whether the reader moves the camera here, and not a flight to a unit or the parent. */
   let moving = false;
+  /** Whether the parent's word is being done: what comes of it is no news to the parent. */
+  let following = false;
   let told = "";
   const tell = (): void => {
     const camera = moving ? { ...map.camera, zoom: map.camera.zoom - map.home.zoom } : null;
@@ -41,7 +43,7 @@ export function embed(app: App, map: MapView): void {
       camera,
     };
     const text = JSON.stringify(word);
-    if (text !== told) parent.postMessage(word, "*");
+    if (text !== told && !following) parent.postMessage(word, "*");
     told = text;
   };
   for (const kind of ["pointerdown", "wheel", "keydown"]) {
@@ -52,7 +54,10 @@ export function embed(app: App, map: MapView): void {
     const word = read(event.data);
     if (!word) return;
     moving = false;
+    following = true;
     follow(app, map, word);
+    tell();
+    following = false;
   });
   app.watch((route, before) => {
     if (route.place !== before.place) moving = false;

@@ -32,15 +32,15 @@ export function live(app: App, map: MapView): More {
     try {
       const start = performance.now();
       const answer = await api.respond(picture);
-      const address = URL.createObjectURL(picture);
+      const passing = { codes: answer.codes, picture: URL.createObjectURL(picture), strongest: answer.strongest };
       if (again && moving !== null) {
-        URL.revokeObjectURL(app.atlas.change(moving, answer.codes, address, answer.strongest));
+        URL.revokeObjectURL(app.atlas.passing.set(moving, passing));
         forget();
         map.reload();
       } else {
-        const number = app.atlas.add(name, answer.codes, address, answer.strongest);
+        const number = app.atlas.add(name, passing);
         if (again) moving = number;
-        tried.prepend(again_(app, number, name, address));
+        tried.prepend(thumbnail(app, number, name, passing.picture));
         app.show({ stimulus: number });
       }
       words.textContent = `The network answered in ${((performance.now() - start) / 1000).toFixed(2)} s.`;
@@ -97,8 +97,9 @@ export function live(app: App, map: MapView): More {
   return workshop(app, api);
 }
 
-function again_(app: App, stimulus: number, name: string, address: string): HTMLElement {
+/** The way back to a stimulus that was tried. */
+function thumbnail(app: App, stimulus: number, name: string, address: string): HTMLElement {
   const image = h("img", { src: address, alt: "", draggable: "false" });
-  app.atlas.onChange(stimulus, (other) => (image.src = other));
+  app.atlas.passing.onChange(stimulus, (other) => (image.src = other));
   return h("button", { type: "button", class: "thumb", title: name, "aria-label": name, click: () => app.show({ stimulus }) }, image);
 }

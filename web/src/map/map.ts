@@ -5,19 +5,17 @@ import { layerColours, type Rgb } from "../palette";
 import type { Route } from "../route";
 import { isDark, onTheme, reducedMotion } from "../theme";
 import { between, fit, pan, toMap, toScreen, zoomAt, type Camera, type Size } from "./camera";
-import { canvasRenderer } from "./canvas";
 import { colourDots, shownUnits } from "./colours";
-import { deckRenderer, hasWebGL } from "./deck";
-import type { Dots, Frame, Link, Renderer, Ring, Thumbnail } from "./frame";
+import { Filling } from "./filling";
+import type { Dots, Frame, Link, Renderer, Thumbnail } from "./frame";
 import { listen } from "./gestures";
 import { Grid } from "./grid";
 import { Lasso } from "./lasso";
-import type { Raster } from "./raster";
+import { linksOf, ringsOf } from "./links";
+import { chooseRenderer } from "./renderer";
 import { sameShown, shown, type Shown } from "./shown";
 import { Thumbnails } from "./thumbnails";
 
-/** Neighbours joined to the open unit by lines. */
-const LINKS = 8;
 /** Dots drawn without a graphics card while the map moves; all of them when it rests for so many milliseconds. */
 const MOVING = 40_000;
 const REST = 120;
@@ -43,22 +41,22 @@ export class MapView {
   private grid: Grid | null = null;
   private links: Link[] = [];
   private readonly pictures: Thumbnails;
-  private raster: Raster | null = null;
-  private picture: HTMLCanvasElement | null = null;
+  private readonly fill: Filling;
   private waiting = false;
   private moving = false;
   private resting = 0;
   private flight = 0;
 
-  constructor(private readonly app: App, private readonly stage: HTMLElement, private readonly surface: HTMLElement) {
+  constructor(private readonly app: App, private readonly stage: HTMLElement, surface: HTMLElement) {
     this.pictures = new Thumbnails(app, (sheet) => this.renderer?.addSheet(sheet) ?? this.redraw(), (sheet) => this.renderer?.removeSheet(sheet));
+    this.fill = new Filling(app);
     this.lasso = new Lasso(stage, (polygon) => this.choose(polygon));
     listen(stage, {
       drawing: (event) => this.lasso.wanted(event),
       draw: (left, top, done) => this.lasso.draw(left, top, done),
       pan: (left, top) => this.look(pan(this.camera, left, top)),
       zoom: (step, left, top) => this.look(zoomAt(this.camera, this.size, step, left, top)),
-      hover: (left, top) => this.hover(left, top),
+      hover: (left, top) => this.setHovered(this.unitAt(left, top, 12), left, top),
       leave: () => this.setHovered(null, 0, 0),
       click: (left, top, touch) => {
         const unit = this.unitAt(left, top, touch ? 22 : 12);
@@ -68,7 +66,7 @@ export class MapView {
     });
     new ResizeObserver(() => this.resize()).observe(stage);
     this.resize();
-    this.chooseRenderer();
+    chooseRenderer(surface, (renderer) => this.setRenderer(renderer));
     onTheme(() => this.recolour());
     app.onSelection(() => this.recolour());
     app.watch((route, before) => {
@@ -83,7 +81,7 @@ export class MapView {
 
   /** The picture that fills the map in place of dots, if one does. */
   get filling(): HTMLCanvasElement | null {
-    return this.picture;
+    return this.fill.picture;
   }
 
   /** Pixels from the middle of a dot to its edge. */
@@ -93,16 +91,9 @@ export class MapView {
     return Math.min(Math.max(crowd * 0.16, 1.6), 5.5) * 2 ** Math.min(Math.max(beyond * 0.3, -0.3), 0.8);
   }
 
-  /** The thumbnail of a unit, cut out of its sheet; null where that is not in memory. */
+  /** The thumbnail of a unit; null where its sheet is not in memory. */
   cut(unit: number): HTMLCanvasElement | null {
-    const sheet = this.pictures.sheets.find(({ units }) => units.includes(unit));
-    if (!sheet) return null;
-    const canvas = document.createElement("canvas");
-    canvas.width = canvas.height = sheet.cell;
-    const place = sheet.units.indexOf(unit);
-    canvas.getContext("2d")?.drawImage(sheet.image, (place % sheet.columns) * sheet.cell, Math.floor(place / sheet.columns) * sheet.cell,
-      sheet.cell, sheet.cell, 0, 0, sheet.cell, sheet.cell);
-    return canvas;
+    return this.pictures.cut(unit);
   }
 
   /** The camera that shows everything. */
@@ -139,22 +130,8 @@ export class MapView {
   private recolour(): void {
     this.dots = colourDots(this.app, this.shown, this.colours);
     if (this.grid) this.pictures.setDots(this.dots, this.grid);
-    this.fill();
+    this.fill.update(this.shown, this.grid);
     this.redraw();
-  }
-
-  /** Fill the map by the nearest unit or by mixtures, where the reader wants that and there are numbers. */
-  private fill(): void {
-    const { fill } = this.app.route;
-    this.picture = null;
-    const { shown } = this;
-    if (fill === "points" || !shown || !this.dots) return;
-    void import("./raster").then(({ Raster }) => {
-      if (this.shown !== shown || this.app.route.fill !== fill) return;
-      if (this.raster?.grid !== this.grid) this.raster = new Raster(this.app, this.grid);
-      this.picture = this.raster.draw(shown, shown.kind === "patch" ? "nearest" : fill);
-      this.redraw();
-    });
   }
 
   /** The units inside a polygon on the screen become the selection. */
@@ -189,20 +166,6 @@ export class MapView {
       this.waiting = false;
       this.draw();
     });
-  }
-
-  private chooseRenderer(): void {
-    const plain = (): void => {
-      this.renderer?.destroy();
-      this.surface.replaceChildren();
-      this.setRenderer(canvasRenderer(this.surface));
-    };
-    if (!hasWebGL()) return plain();
-    try {
-      this.setRenderer(deckRenderer(this.surface, plain));
-    } catch {
-      plain();
-    }
   }
 
   private setRenderer(renderer: Renderer | null): void {
@@ -252,13 +215,9 @@ export class MapView {
     this.redraw();
     if (unit === null || !app.atlas.placed(unit)) return;
     if (first || !this.inside(unit)) this.flyTo(unit);
-    const { positions } = app.atlas;
-    const place = (index: number): [number, number] => [positions[2 * index], positions[2 * index + 1]];
-    app.atlas.detail(unit).then((detail) => {
+    linksOf(app.atlas, unit).then((links) => {
       if (this.unit !== unit) return;
-      this.links = detail.neighbours.filter((other) => app.atlas.placed(other.unit)).slice(0, LINKS).map((other) => (
-        { from: place(unit), to: place(other.unit), alpha: Math.min(Math.max(other.correlation, 0.15), 1) * 0.8 }
-      ));
+      this.links = links;
       this.redraw();
     }, (error: unknown) => console.error(error));
   }
@@ -287,11 +246,6 @@ export class MapView {
     this.redraw();
   }
 
-  /** Look from where somebody else looks, such as a map beside this one. */
-  lookFrom(camera: Camera): void {
-    this.look(camera);
-  }
-
   private fly(to: Camera): void {
     const from = this.camera;
     if (reducedMotion() || !this.size.width) return this.look(to);
@@ -303,10 +257,6 @@ export class MapView {
     };
     cancelAnimationFrame(this.flight);
     this.flight = requestAnimationFrame(step);
-  }
-
-  private hover(left: number, top: number): void {
-    this.setHovered(this.unitAt(left, top, 12), left, top);
   }
 
   private setHovered(unit: number | null, left: number, top: number): void {
@@ -337,23 +287,13 @@ export class MapView {
     this.thumbnails = this.showPictures ? this.pictures.visible(this.camera, size, this.home.zoom, marked) : [];
     const few = renderer?.name === "canvas" && this.moving ? Math.ceil(dots.units.length / MOVING) : 1;
     const frame: Frame = {
-      camera: this.camera, ...size, dots: this.picture ? EMPTY : dots, picture: this.picture, stride: few,
-      links: this.links, thumbnails: this.thumbnails, rings: this.rings(),
-      radius: this.radius,
+      camera: this.camera, ...size, dots: this.filling ? EMPTY : dots, picture: this.filling, stride: few,
+      links: this.links, thumbnails: this.thumbnails, rings: ringsOf(this.app.atlas, [this.unit, this.hovered], this.thumbnails), radius: this.radius,
       outline: dark ? [235, 240, 248] : [20, 26, 34],
       accent,
       ground: dark ? [14, 17, 22] : [246, 247, 249],
     };
     renderer?.draw(frame);
     this.onDrawn();
-  }
-
-  private rings(): Ring[] {
-    const { positions } = this.app.atlas;
-    const marked = [this.unit, this.hovered].filter((unit) => unit !== null && this.app.atlas.placed(unit));
-    const seen = new Set(this.thumbnails.map((item) => item.unit));
-    return (marked as number[]).filter((unit) => !seen.has(unit)).map((unit) => (
-      { x: positions[2 * unit], y: positions[2 * unit + 1], radius: 11 }
-    ));
   }
 }

@@ -65,6 +65,18 @@ export class Thumbnails {
     }, (error: unknown) => console.error(error));
   }
 
+  /** The thumbnail of a unit, cut out of its sheet; null where that is not in memory. */
+  cut(unit: number): HTMLCanvasElement | null {
+    const sheet = this.ready.get(this.sheetOf[unit]);
+    if (!sheet) return null;
+    const { cell, columns } = sheet;
+    const canvas = document.createElement("canvas");
+    canvas.width = canvas.height = cell;
+    const place = sheet.units.indexOf(unit);
+    canvas.getContext("2d")?.drawImage(sheet.image, (place % columns) * cell, Math.floor(place / columns) * cell, cell, cell, 0, 0, cell, cell);
+    return canvas;
+  }
+
   /** The dots that pictures take the place of, in their present colours. */
   setDots(dots: Dots, grid: Grid): void {
     if (grid !== this.grid) this.home = NaN;

@@ -78,6 +78,14 @@ export function likeness(app: App, unit: number): HTMLElement {
   return picture;
 }
 
+/** Scroll a list, and nothing around it, until an item of it is in view: `scrollIntoView` moves the page that holds this one, too. */
+export function reveal(list: HTMLElement, item: HTMLElement | null | undefined): void {
+  if (!item) return;
+  const [box, inner] = [list.getBoundingClientRect(), item.getBoundingClientRect()];
+  list.scrollTop += Math.min(0, inner.top - box.top) + Math.max(0, inner.bottom - box.bottom);
+  list.scrollLeft += Math.min(0, inner.left - box.left) + Math.max(0, inner.right - box.right);
+}
+
 /** One tab stop for many buttons: arrow keys move among them. */
 export function rove(parent: HTMLElement, selector: string): void {
   const items = (): HTMLElement[] => [...parent.querySelectorAll<HTMLElement>(selector)].filter((item) => item.offsetParent);

@@ -6,8 +6,8 @@ import { fit } from "../map/camera";
 import { colourDots } from "../map/colours";
 import { shown } from "../map/shown";
 import { stampDots } from "../map/stamp";
-import { isDark, onTheme, reducedMotion } from "../theme";
-import { stimulusPicture } from "./common";
+import { isDark, onTheme } from "../theme";
+import { reveal, stimulusPicture } from "./common";
 
 /** Maps in a row at most: of more stimuli some are left out evenly, and that is said. */
 const MOST = 60;
@@ -69,7 +69,7 @@ export function film(app: App): { step: (by: number) => void; toggle: () => void
     for (const button of row.querySelectorAll<HTMLElement>("button")) {
       const on = Number(button.dataset["stimulus"]) === app.route.stimulus;
       button.setAttribute("aria-pressed", String(on));
-      if (on) button.scrollIntoView({ block: "nearest", inline: "nearest", behavior: reducedMotion() ? "auto" : "smooth" });
+      if (on) reveal(row, button);
     }
   };
   app.watch(() => draw());

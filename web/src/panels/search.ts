@@ -2,7 +2,7 @@
 
 import type { App } from "../app";
 import { byId, h, icon } from "../dom";
-import { stimulusPicture, swatch, unitPicture } from "./common";
+import { reveal, stimulusPicture, swatch, unitPicture } from "./common";
 
 interface Hit {
   kind: "Layer" | "Unit" | "Stimulus";
@@ -111,7 +111,7 @@ export function search(app: App): { focus: () => void } {
     [...list.querySelectorAll("[role=option]")].forEach((option, k) => option.setAttribute("aria-selected", String(k === at)));
     if (at < 0) return;
     input.setAttribute("aria-activedescendant", `hit-${at}`);
-    list.querySelector(`#hit-${at}`)?.scrollIntoView({ block: "nearest" });
+    reveal(list, list.querySelector<HTMLElement>(`#hit-${at}`));
   };
   const open = (): void => {
     hits = find(app, input.value);

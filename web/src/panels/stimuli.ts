@@ -2,7 +2,7 @@
 
 import type { App } from "../app";
 import { h } from "../dom";
-import { rove, stimulusPicture } from "./common";
+import { reveal, rove, stimulusPicture } from "./common";
 
 export function stimuli(app: App): HTMLElement {
   const { atlas } = app;
@@ -50,7 +50,7 @@ export function stimuli(app: App): HTMLElement {
     for (const [number, button] of buttons) button.setAttribute("aria-pressed", String(number === route.stimulus));
     clear.hidden = route.stimulus === null;
     if (route.stimulus !== null && (route === before || route.stimulus !== before.stimulus)) {
-      buttons.get(route.stimulus)?.scrollIntoView({ block: "nearest" });
+      reveal(box, buttons.get(route.stimulus));
     }
   });
   section.append(
