@@ -14,20 +14,10 @@ import pytest
 os.environ.setdefault("MPLBACKEND", "Agg")  # no test opens a window
 
 
-@pytest.hookimpl(tryfirst=True)  # before the plugin that reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one file run in one process, one after another, and so do all that open the page, which share an atlas.
-
-    Those take longest together, so they begin.
-    """
-
-    def group(item: pytest.Item) -> str:
-        name = item.nodeid.partition("::")[0]
-        return "page" if name.startswith("tests/page/") else "examples" if name.startswith("src/") else name
-
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
-    items.sort(key=lambda item: group(item) != "page")
+    """The files that take longest begin, so that of two processes none has one of them left at the end."""
+    long = ("tests/building/", "tests/executors/", "tests/page/", "tests/zoo/", "tests/networks/")
+    items.sort(key=lambda item: not item.nodeid.startswith(long))
 
 
 @pytest.fixture

@@ -12,8 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests import twins
-from tests.reference import matching
 
 from neuronatlas import comparing
 from neuronatlas.atlas import Atlas
@@ -22,6 +20,8 @@ from neuronatlas.maps.clusters import clusters_of
 from neuronatlas.table import Responses
 from neuronatlas.units import Unit
 from neuronatlas.view.scene import scene_of
+from tests import twins
+from tests.reference import matching
 
 
 def table(values: np.ndarray, layers: dict[str, int], labels: tuple[str, ...] | None = None) -> Responses:

@@ -6,6 +6,7 @@ Nothing here imports the package at the top: pytest must first install the hook 
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -13,6 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
+from filelock import FileLock
 from playwright.sync_api import Browser, Playwright, sync_playwright
 from tests.page import browsing
 
@@ -67,9 +69,11 @@ def demonstration(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     job = demo.job()
     small = prepare(job.network, job.stimuli, layers=demo.LAYERS, units=4)
     assert replace(small.manifest, settings={}) == replace(job.manifest, settings={})
-    folder = tmp_path_factory.mktemp("demo") / "demo.atlas"
-    perform(small, folder)
-    return folder
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with FileLock(shared / "demo.lock"):  # one process builds it, another finds it there
+        perform(small, shared / "demo.atlas")
+    return shared / "demo.atlas"
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def full(scene, bundle, tmp_path_factory) -> Iterator[tuple[object, Path]]:
         clusters=clusters_of(scene.positions),
         command="neuronatlas render synthetic UNIT --preset fast --seed 0 -o pictures",
     )
-    yield rich, write_page(rich, tmp_path_factory.mktemp("full") / "site").parent
+    return rich, write_page(rich, tmp_path_factory.mktemp("full") / "site").parent
 
 
 @pytest.fixture
@@ -263,7 +263,7 @@ def test_the_page_of_a_stimulus(opened, full):
         rows = visit.page.locator(".excited section")
         rows.first.locator(".tile").first.wait_for()
         assert rows.count() == len(scene.layers)
-        row = [k for k, stimulus in enumerate(scene.stimuli) if stimulus.name == "photo-3.png"][0]
+        row = next(k for k, stimulus in enumerate(scene.stimuli) if stimulus.name == "photo-3.png")
         first = np.nanargmax(np.where(np.array([u.layer == "head" for u in scene.units]), deviations[row], np.nan))
         tile = rows.nth(3).locator(".tile").first
         assert tile.get_attribute("title") == str(scene.units[first])
@@ -280,7 +280,7 @@ def test_the_page_of_a_stimulus(opened, full):
     ids=["dots", "filled", "layers"],
 )
 def test_the_map_is_saved_in_millimetres(opened, full, start, tmp_path):
-    scene, _ = full
+    _scene, _ = full
     with opened(start) as visit:
         visit.wait("atlas.coloured")
         visit.page.wait_for_timeout(300)
@@ -297,7 +297,7 @@ def test_the_map_is_saved_in_millimetres(opened, full, start, tmp_path):
     height = float(re.search(r'height="([\d.]+)mm"', svg)[1])
     dots = svg.count("<circle")
     assert dots == (0 if "fill=" in start else 296)
-    assert ElementTree.fromstring(svg).tag.endswith("svg")
+    assert ET.fromstring(svg).tag.endswith("svg")
     box = re.search(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", files["PDF"])
     assert float(box[1]) == pytest.approx(120 / 25.4 * 72, abs=0.01)
     assert float(box[2]) == pytest.approx(height / 25.4 * 72, abs=0.01)
