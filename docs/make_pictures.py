@@ -13,7 +13,8 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 from neuronatlas.atlas import Atlas
-from neuronatlas.view.figure import contact_sheet
+from neuronatlas.maps.drawing import save_figure
+from neuronatlas.view.figures import contact_sheet
 from neuronatlas.view.scene import scene_of
 
 IMAGES = Path(__file__).parent / "images"
@@ -30,7 +31,7 @@ ARGUMENTS = (
 def main(folder: Path) -> None:
     """The contact sheet, and the page with its map and a unit's card."""
     sheet = contact_sheet(scene_of(Atlas.open(folder)), LAYERS)
-    sheet.savefig(IMAGES / "contact-sheet.png", dpi=110)
+    save_figure(sheet, IMAGES / "contact-sheet.png", width_mm=180, dpi=150)
     page_of = (folder / "site" / "index.html").resolve().as_uri()
     chromium = os.environ.get("NEURONATLAS_CHROMIUM") or shutil.which("chromium")
     with sync_playwright() as playwright:
