@@ -42,7 +42,7 @@ def main(words: list[str]) -> int:
         return fail("the tests of the page need Chromium: install it, or give its path in NEURONATLAS_CHROMIUM")
     environment["NEURONATLAS_CHROMIUM"] = str(chromium)
     os.chdir(ROOT)
-    return run([PYTHON, "-m", "pytest", "-n", "2", "--dist", "loadfile", *rest], environment)
+    return run([PYTHON, "-m", "pytest", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", *rest], environment)
 
 
 def install(extra: str) -> bool:

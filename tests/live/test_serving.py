@@ -279,6 +279,6 @@ def test_the_command_serves_until_it_is_interrupted(atlas: Atlas, tmp_path: Path
             process.send_signal(signal.SIGINT)
             start = time.monotonic()
             assert json.loads(answer.read().splitlines()[-1]) == {"cancelled": True}
-            assert time.monotonic() - start < 1
-        assert process.wait(10) == 0
+            assert time.monotonic() - start < 5
+        assert process.wait(30) == 0
         assert process.stdout.read() == ""

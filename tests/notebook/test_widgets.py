@@ -179,7 +179,7 @@ def test_the_newest_wins_and_stopping_is_for_good() -> None:
     start = time.monotonic()
     live.channel, live.steps = 1, 16
     assert live.wait(20)
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 5
     assert live._told["unit"] == "3:1"
     live.steps = 4000
     live.stop()
