@@ -167,8 +167,8 @@ class Jobs:
         job.tell({"cancelled": True}, last=True)
         return not job.done
 
-    def close(self, seconds: float = 2.0) -> None:
-        """Call everything off and end the thread, for which so many seconds are waited."""
+    def close(self, seconds: float = 30.0) -> None:
+        """Call everything off and wait for the thread: a process that ends while it computes would be aborted."""
         with self._lock:
             for job in self._jobs.values():
                 job.tell({"cancelled": True}, last=True)

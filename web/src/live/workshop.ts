@@ -12,7 +12,7 @@ export function workshop(app: App, api: Api): (unit: number) => HTMLElement {
   return (unit) => {
     cancel?.();
     cancel = null;
-    const preset = h("select", { "aria-label": "Preset" }, ...presets.map((name) => h("option", { value: name }, name)));
+    const preset = h("select", { "aria-label": "Preset" }, ...presets.map((name) => h("option", { value: name, selected: name === "fast" }, name)));
     const steps = h("input", { type: "number", min: 1, max: 2048, placeholder: "as preset", "aria-label": "Steps" });
     const seed = h("input", { type: "number", min: 0, value: 0, "aria-label": "Seed" });
     const sign = h("select", { "aria-label": "Sign" }, h("option", { value: "1" }, "excite"), h("option", { value: "-1" }, "inhibit"));
