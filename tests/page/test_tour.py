@@ -68,4 +68,5 @@ def test_the_tour_shows_what_there_is():
     assert len(shown) == len(set(shown))
     assert set(shown) == {f"{name}-{theme}" for name in (*PLACES, "selection") for theme in ("light", "dark")}
     for name in shown:
-        assert Image.open(DOCS / "images" / "pages" / f"{name}.webp").size == (1280, 800)
+        with Image.open(DOCS / "images" / "pages" / f"{name}.webp") as image:
+            assert image.size == (1280, 800)
