@@ -11,13 +11,24 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64, Int32, Int64
 
 from neuronatlas.errors import UnknownName, WrongInput
 from neuronatlas.maps.circle import onto_disc
 from neuronatlas.view import sprites
 from neuronatlas.view.scene import Scene
-from neuronatlas.view.scripts import BEST, NEIGHBOURS, best, column, excited, quantise, scale, span, strongest
+from neuronatlas.view.scripts import (
+    BEST,
+    NEIGHBOURS,
+    best,
+    column,
+    deviations,
+    highest,
+    moments,
+    quantise,
+    scale,
+    span,
+)
 
 DETAILS = 1024
 """Units in one part of details."""
@@ -32,6 +43,8 @@ STIMULUS_PACKS = 128
 STIMULUS_PACK = 64
 STRONGEST = 8
 """Units named a stimulus and layer."""
+EXCITED = 6
+"""Rendered units named a stimulus."""
 
 
 class Parts:
@@ -114,6 +127,28 @@ class Parts:
     def _span(self) -> tuple[Float32[np.ndarray, " units"], Float32[np.ndarray, " units"]]:
         return span(self.scene.responses)
 
+    @cached_property
+    def _moments(self) -> tuple[Float64[np.ndarray, " units"], Float64[np.ndarray, " units"]]:
+        return moments(self.scene.responses)
+
+    @cached_property
+    def _members(self) -> list[Int64[np.ndarray, " members"]]:
+        """The units of each layer."""
+        number = {layer.name: place for place, layer in enumerate(self.scene.layers)}
+        layer_of = np.array([number[unit.layer] for unit in self.scene.units], np.int64)
+        return [np.flatnonzero(layer_of == place) for place in range(len(self.scene.layers))]
+
+    def _excited(self) -> Int32[np.ndarray, "stimuli named"]:
+        """For each stimulus the rendered units that it drives farthest above their mean response."""
+        units = np.array(self._pictured, np.int64)
+        count = min(EXCITED, len(units))
+        mean, spread = (side[units] for side in self._moments)
+        rows = [
+            highest(deviations(self.scene.responses[start : start + 64][:, units], mean, spread), units, count)[0]
+            for start in range(0, len(self.scene.stimuli), 64)
+        ]
+        return np.concatenate(rows) if rows else np.zeros((0, count), np.int32)
+
     def _overview(self) -> dict[str, object]:
         """What the page needs before it shows anything."""
         scene = self.scene
@@ -155,8 +190,8 @@ class Parts:
             "strongest": STRONGEST,
             "details": DETAILS,
             "best": min(BEST, len(scene.stimuli)),
-            "excited": column(excited(scene), "i32"),
-            "named": excited(scene).shape[1],
+            "excited": column(self._excited(), "i32"),
+            "named": min(EXCITED, len(self._pictured)),
             "neighbours": min(NEIGHBOURS, scene.neighbours.shape[1]),
             "facts": [[str(key), str(value)] for key, value in scene.facts.items()],
             "command": scene.command,
@@ -196,8 +231,14 @@ class Parts:
         return column(quantise(self.scene.responses[:, some], low[some], high[some]).T, "u8")
 
     def _strongest(self, place: int) -> object:
-        """For each stimulus and layer the units most above their mean response."""
-        units, scores = strongest(self.scene, slice(place * self.strong, (place + 1) * self.strong), STRONGEST)
+        """For each stimulus and layer the units most above their mean response, in standard deviations."""
+        some = self.scene.responses[place * self.strong : (place + 1) * self.strong]
+        mean, spread = self._moments
+        found = [
+            highest(deviations(some[:, members], mean[members], spread[members]), members, STRONGEST)
+            for members in self._members
+        ]
+        units, scores = (np.stack(each, axis=1) for each in zip(*found, strict=True))
         return {"units": column(units, "i32"), "scores": column(scores, "f32")}
 
     def _details(self, place: int) -> object:

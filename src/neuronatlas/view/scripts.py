@@ -14,16 +14,15 @@ import warnings
 import numpy as np
 from jaxtyping import Float32, Float64, Int32, Int64, Shaped, UInt8
 
-from neuronatlas.view.scene import Scene
-
 BEST = 8
 """Best stimuli kept a unit."""
 NEIGHBOURS = 12
 """Most correlated units kept a unit."""
-EXCITED = 6
-"""Rendered units named a stimulus."""
 MISSING = 255
 """The code of a response that is not a finite number."""
+
+_CELLS = 1 << 23
+"""Responses taken at a time."""
 
 _KINDS = {"u8": "|u1", "u16": "<u2", "u32": "<u4", "i32": "<i4", "f32": "<f4"}
 
@@ -97,50 +96,40 @@ def best(
     return np.where(chosen, order, -1).T.astype(np.int32), top.T.astype(np.float32)
 
 
-def excited(scene: Scene) -> Int32[np.ndarray, "stimuli named"]:
-    """For each stimulus the rendered units that it excites most, in standard deviations over all stimuli.
-
-    Ties go to the lower index; -1 stands where a unit's responses do not vary or are not finite.
-    """
-    units = np.array(sorted(scene.pictures), np.int64)
-    order, score = _highest(_deviations(scene.responses[:, units]), slice(None), EXCITED)
-    return np.where(np.isfinite(score), units[order], -1).astype(np.int32)
-
-
-def strongest(
-    scene: Scene, stimuli: slice, count: int
-) -> tuple[Int32[np.ndarray, "stimuli layers count"], Float32[np.ndarray, "stimuli layers count"]]:
-    """For each stimulus and layer the ``count`` units most above their mean, and by how many standard deviations.
-
-    Ties go to the lower index; -1 and NaN stand where a layer has fewer units that vary.
-    """
-    rows = range(*stimuli.indices(len(scene.stimuli)))
-    units = np.full((len(rows), len(scene.layers), count), -1, np.int32)
-    scores = np.full(units.shape, np.nan, np.float32)
-    layer_of = np.array([unit.layer for unit in scene.units], object)
-    for number, layer in enumerate(scene.layers):
-        members = np.flatnonzero(layer_of == layer.name)
-        order, score = _highest(_deviations(scene.responses[:, members]), stimuli, count)
-        found = order.shape[1]
-        known = np.isfinite(score)
-        units[:, number, :found] = np.where(known, members[order], -1)
-        scores[:, number, :found] = np.where(known, score, np.nan)
-    return units, scores
+def moments(
+    values: Float32[np.ndarray, "stimuli units"],
+) -> tuple[Float64[np.ndarray, " units"], Float64[np.ndarray, " units"]]:
+    """Mean and standard deviation of each unit's finite responses, some units at a time; NaN where there are none."""
+    mean, spread = np.full(values.shape[1], np.nan), np.full(values.shape[1], np.nan)
+    step = max(1, _CELLS // max(1, len(values)))
+    for start in range(0, values.shape[1], step):
+        some = slice(start, start + step)
+        finite = np.where(np.isfinite(values[:, some]), values[:, some].astype(np.float64), np.nan)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a unit without one finite response: NaN is the answer
+            mean[some], spread[some] = np.nanmean(finite, axis=0), np.nanstd(finite, axis=0)
+    return mean, spread
 
 
-def _deviations(values: Float32[np.ndarray, "stimuli units"]) -> Float64[np.ndarray, "stimuli units"]:
-    """Standard deviations above each unit's mean; NaN where that is not known."""
-    finite = np.where(np.isfinite(values), values.astype(np.float64), np.nan)
-    with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
-        warnings.simplefilter("ignore", RuntimeWarning)  # a unit without one finite response: NaN is the answer
-        score: Float64[np.ndarray, "stimuli units"] = (finite - np.nanmean(finite, axis=0)) / np.nanstd(finite, axis=0)
-    return score
+def deviations(
+    values: Float32[np.ndarray, "stimuli units"],
+    mean: Float64[np.ndarray, " units"],
+    spread: Float64[np.ndarray, " units"],
+) -> Float64[np.ndarray, "stimuli units"]:
+    """Standard deviations above each unit's mean; minus infinity where that is not known."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        score = (values.astype(np.float64) - mean) / spread
+    return np.where(np.isfinite(score), score, -np.inf)
 
 
-def _highest(
-    score: Float64[np.ndarray, "stimuli units"], stimuli: slice, count: int
-) -> tuple[Int64[np.ndarray, "some count"], Float64[np.ndarray, "some count"]]:
-    """The places of the highest finite numbers of some rows, ties by place, and these numbers."""
-    part = np.where(np.isfinite(score[stimuli]), score[stimuli], -np.inf)
-    order = np.argsort(-part, axis=1, kind="stable")[:, :count]
-    return order, np.take_along_axis(part, order, axis=1)
+def highest(
+    score: Float64[np.ndarray, "stimuli units"], units: Int64[np.ndarray, " units"], count: int
+) -> tuple[Int32[np.ndarray, "stimuli count"], Float32[np.ndarray, "stimuli count"]]:
+    """The units with the highest finite numbers of each row, ties by place, and these numbers; -1 and NaN where there are fewer."""
+    order = np.argsort(-score, axis=1, kind="stable")[:, :count]
+    found, numbers = np.full((len(score), count), -1, np.int32), np.full((len(score), count), np.nan, np.float32)
+    top = np.take_along_axis(score, order, axis=1)
+    known = np.isfinite(top)
+    found[:, : order.shape[1]] = np.where(known, units[order], -1)
+    numbers[:, : order.shape[1]] = np.where(known, top, np.nan)
+    return found, numbers
