@@ -311,3 +311,34 @@ def test_the_map_is_saved_in_millimetres(opened, full, start, tmp_path):
     assert image.size == (round(120 / 25.4 * 300), round(height / 25.4 * 300))
     assert image.info["dpi"] == pytest.approx((300, 300), abs=0.01)
     assert len(set(np.asarray(image.convert("RGB"))[::7, ::7].reshape(-1, 3).sum(1).tolist())) > 20
+
+
+def test_the_table_of_a_selection_has_what_colours_the_map(opened, full):
+    scene, _ = full
+    with opened("#/map?class=photographs") as visit:
+        visit.wait("atlas.coloured && atlas.number('head:3') !== null")
+        visit.page.keyboard.press("v")
+        with visit.page.expect_download() as table:
+            visit.page.locator("#selection").get_by_text("CSV").click()
+        with Path(table.value.path()).open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    photographs = [k for k, stimulus in enumerate(scene.stimuli) if stimulus.label == "photographs"]
+    means = np.nanmean(shares(scene)[photographs], 0)
+    index = {str(unit): k for k, unit in enumerate(scene.units)}
+    assert len(rows) == 296
+    for row in rows[::23]:
+        assert float(row["response: class photographs"]) == pytest.approx(means[index[row["unit"]]], abs=1e-6)
+
+
+def test_a_layer_by_response_shows_the_strongest_with_a_picture_or_their_best_stimulus(opened, full):
+    scene, _ = full
+    with opened("#/layer/blocks.2.dw?stimulus=photo-3.png") as visit:
+        visit.page.locator("#order").select_option("number")
+        visit.wait("document.querySelectorAll('#layer .cell .stand-in').length > 3")
+        members = [k for k, unit in enumerate(scene.units) if unit.layer == "blocks.2.dw"]
+        row = next(k for k, stimulus in enumerate(scene.stimuli) if stimulus.name == "photo-3.png")
+        values = np.nan_to_num(shares(scene)[row], nan=-1)
+        expected = sorted(members, key=lambda k: (-values[k], k))[:12]
+        shown = [int(cell.get_attribute("data-unit")) for cell in visit.page.locator("#layer .cell").all()[:12]]
+        assert shown == expected
+        assert "Numbers: response to photo-3.png" in visit.page.locator("#layer").inner_text()

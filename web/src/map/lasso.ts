@@ -1,6 +1,6 @@
 /** Drawing round units with the pointer: with Shift held, or after a press of the lasso's button. */
 
-import { svg } from "../dom";
+import { h, svg } from "../dom";
 
 /** Pixels between two corners of the line. */
 const STEP = 3;
@@ -10,16 +10,18 @@ export class Lasso {
   armed = false;
   onArmed: () => void = () => undefined;
   private corners: [number, number][] = [];
+  private readonly hint = h("p", { class: "over hint", role: "status", hidden: true }, "Draw round the units to select (Esc: no longer)");
   private readonly path = svg("path", { class: "lasso-line" });
 
   /** `done` is given the corners, in pixels of the stage. */
   constructor(private readonly stage: HTMLElement, private readonly done: (corners: [number, number][]) => void) {
-    stage.append(svg("svg", { class: "lasso", "aria-hidden": "true" }, this.path));
+    stage.append(svg("svg", { class: "lasso", "aria-hidden": "true" }, this.path), this.hint);
   }
 
   arm(armed: boolean): void {
     this.armed = armed;
     this.stage.classList.toggle("drawing-line", armed);
+    this.hint.hidden = !armed;
     this.onArmed();
   }
 

@@ -180,6 +180,7 @@ export class MapView {
     if (!width || !height || (width === this.size.width && height === this.size.height)) return;
     const before = this.size.width ? fit(this.size).zoom : null;
     this.size = { width, height };
+    this.setHovered(null, 0, 0);
     const home = fit(this.size);
     this.camera = before === null ? home : { ...this.camera, zoom: this.camera.zoom + home.zoom - before };
     if (this.unit !== null && !this.inside(this.unit)) this.flyTo(this.unit);

@@ -121,7 +121,9 @@ export function tuningCurve({ kind, parameter, at, mean, best, rest }: Varied): 
   const y = (value: number): number => TOP + (1 - (value - low) / (high - low || 1)) * (HEIGHT - TOP - BOTTOM);
   const line = (values: number[], name: string): SVGElement => svg("path", { class: name,
     d: `M${values.flatMap((value, k) => (Number.isFinite(value) ? [`${x(at[k]).toFixed(1)},${y(value).toFixed(1)}`] : [])).join("L")}` });
-  const figure = h("figure", {}, h("figcaption", {}, `${kind}: ${parameter}`, h("span", { class: "note" }, rest ? ` line: ${rest}; dashed: mean` : "")));
+  const peak = best.reduce((top, value, k) => (value > best[top] || !Number.isFinite(best[top]) ? k : top), 0);
+  const figure = h("figure", {}, h("figcaption", {}, `${kind}: ${parameter}, best at ${at[peak]}${parameter === "orientation" ? "°" : ""}`,
+    h("span", { class: "note" }, rest ? ` with ${rest}; dashed: mean over all others` : "")));
   figure.append(svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "curve", role: "img",
     "aria-label": `Response to ${kind} by ${parameter}: ${at.map((point, k) => `${point}: ${number(best[k])}`).join("; ")}` },
   ...[low, high].map((value) => svg("g", {}, svg("line", { x1: LEFT, x2: WIDTH - 8, y1: y(value), y2: y(value), class: "rule" }),
@@ -129,7 +131,7 @@ export function tuningCurve({ kind, parameter, at, mean, best, rest }: Varied): 
   line(mean, "line dashed"), line(best, "line"),
   ...at.map((point, k) => Number.isFinite(best[k]) && svg("circle", { cx: x(point), cy: y(best[k]), r: 2.5, class: "end" },
     svg("title", {}, `${parameter} ${point}: ${number(best[k])}`))).filter((each): each is SVGElement => Boolean(each)),
-  svg("text", { x: x(at[0]), y: HEIGHT - 5, "text-anchor": "middle" }, String(at[0])),
-  svg("text", { x: x(at[at.length - 1]), y: HEIGHT - 5, "text-anchor": "middle" }, String(at[at.length - 1]))));
+  ...[...new Set([0, peak, at.length - 1])].filter((k) => k === peak || Math.abs(x(at[k]) - x(at[peak])) > 26).map((k) =>
+    svg("text", { x: x(at[k]), y: HEIGHT - 5, "text-anchor": "middle" }, String(at[k])))));
   return figure;
 }

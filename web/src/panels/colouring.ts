@@ -13,9 +13,9 @@ export function colouring(app: App): HTMLElement {
     const select = h("select", { id, change: () => change(select.value) }, ...options.map(([value, words]) => h("option", { value }, words)));
     return select;
   };
-  const columns: [string, string][] = [["", "Layer"], ...(atlas.clusters ? [["patches", "Patch of the map"] as [string, string]] : []),
+  const columns: [string, string][] = [["", "Layer"], ["response", "Response to a stimulus or class"], ...(atlas.clusters ? [["patches", "Patch of the map"] as [string, string]] : []),
     ...(atlas.pictured.length ? [["Score", "Score"] as [string, string]] : []), ...atlas.numbers.map((name): [string, string] => [name, name])];
-  const colour = choice("colour", columns, (value) => app.go({ colour: value, stimulus: null, label: null, minus: null, film: false }));
+  const colour = choice("colour", columns, (value) => value !== "response" && app.go({ colour: value, stimulus: null, label: null, minus: null, film: false }));
   const mean = choice("mean", [["", "–"], ...atlas.labels.map((label): [string, string] => [label, label])],
     (label) => app.show(label ? { label } : null));
   const minus = choice("minus", [["", "–"], ...atlas.labels.map((label): [string, string] => [`c${label}`, `class ${label}`]),
@@ -28,7 +28,8 @@ export function colouring(app: App): HTMLElement {
     colour: field("Colour by", colour), mean: field("Mean over class", mean), minus: field("Minus", minus), fill: field("Fill", fill),
   };
   app.watch((route) => {
-    colour.value = subjectOf(route) ? "" : route.colour;
+    colour.value = subjectOf(route) ? "response" : route.colour;
+    for (const option of colour.options) if (option.value === "response") option.hidden = subjectOf(route) === null;
     mean.value = route.label ?? "";
     minus.value = !route.minus ? "" : "label" in route.minus ? `c${route.minus.label}` : `s${named(app, route.minus)}`;
     fill.value = route.fill;

@@ -17,6 +17,16 @@ const KEYS: [string, string][] = [
   ["?", "this help"],
 ];
 
+const WORDS: [string, string][] = [
+  ["Unit", "one channel of a layer: layer:number, such as blocks.4:3"],
+  ["Rendered", "a feature visualization was made of the unit; of the others the best stimulus is shown, in a dashed frame"],
+  ["Score", "how strongly its own picture drives the unit, in the unit's measure"],
+  ["Usual responses", "from the 1st to the 99th percentile over all stimuli"],
+  ["Lifetime sparseness", "0: it responds to all stimuli alike; 1: to a single one"],
+  ["Class selectivity", "the share of its variance that lies between classes"],
+  ["Patch", "a dense part of the map, with thin ground around it"],
+];
+
 export function openFacts(app: App): void {
   const { atlas } = app;
   const rows: [string, string][] = [
@@ -37,6 +47,7 @@ export function openHelp(): void {
       + "dots become their feature visualizations: pictures optimised to excite the unit as much as possible."),
     h("p", {}, "Choose a stimulus to colour the map by the response to it: each unit's response is scaled from its "
       + "1st percentile over all stimuli (0) to its 99th (1)."),
+    h("dl", { class: "words" }, ...WORDS.flatMap(([word, words]) => [h("dt", {}, word), h("dd", {}, words)])),
     h("dl", { class: "keys" }, ...KEYS.flatMap(([keys, words]) => [
       h("dt", {}, ...keys.split(" ").map((key) => h("kbd", {}, key))), h("dd", {}, words)])));
 }

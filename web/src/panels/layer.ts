@@ -4,7 +4,7 @@ import type { App } from "../app";
 import type { Layer } from "../data";
 import { byId, count, h, icon, number } from "../dom";
 import { named, shown, subjectOf, told, type Shown } from "../map/shown";
-import { swatch, unitPicture } from "./common";
+import { likeness, swatch } from "./common";
 import { windowed, type Windowed } from "./windowed";
 
 type Order = "index" | "score" | "number";
@@ -29,7 +29,8 @@ export function layerView(app: App): void {
     key = now;
     const numbers = await shown(app, route).catch(() => null);
     if (now !== key) return;
-    const all = sorted(app, layer, order, numbers, blanks || layer.pictured === 0);
+    const everything = blanks || layer.pictured === 0;
+    const all = sorted(app, layer, order, numbers, everything);
     const grid = h("div", { class: "cells" });
     const found = h("p", { class: "note", role: "status" });
     window_?.stop();
@@ -38,11 +39,11 @@ export function layerView(app: App): void {
       const units = wanted.length ? all.filter((unit) => wanted.every((word) => `${atlas.address(unit)} ${atlas.status(unit)}`.toLowerCase().includes(word))) : all;
       found.textContent = units.length === all.length ? "" : `${units.length} of ${all.length}`;
       window_?.stop();
-      window_ = windowed(view, grid, units, (unit) => cell(app, unit, numbers));
+      window_ = windowed(view, grid, units, (unit) => cell(app, unit, order === "score" ? null : numbers));
       if (!units.length) grid.replaceChildren(h("p", { class: "note" }, all.length ? "No unit of this layer has that in its address or status." : "This layer has no units in the atlas."));
       mark();
     };
-    view.replaceChildren(head(app, place.layer), controls(layer, narrow, found), grid);
+    view.replaceChildren(head(app, place.layer), controls(layer, narrow, found), h("p", { class: "note" }, meaning(app, order)), grid);
     view.scrollTop = 0;
     narrow();
   };
@@ -61,6 +62,7 @@ export function layerView(app: App): void {
       id: "order",
       change: () => {
         order = select.value as Order;
+        if (order === "number") blanks = true; // the strongest may well be without a picture
         void show();
       },
     }, ...choices.map(([value, words]) => h("option", { value, selected: value === order }, words)));
@@ -102,7 +104,7 @@ function head(app: App, number: number): HTMLElement {
   ].filter(Boolean);
   return h("div", { class: "layer-head" },
     h("div", {},
-      h("p", { class: "crumbs" }, h("a", { href: app.link({ place: { at: "map" } }) }, "Map"), " / Layer ",
+      h("p", { class: "crumbs" }, h("a", { href: app.link({ place: { at: "map" }, list: false }) }, "Map"), " / Layer ",
         `${number + 1} of ${layers.length}`),
       h("h2", {}, swatch(app, number), h("span", { class: "address" }, layer.name)),
       h("p", { class: "note" }, facts.join(" · "))),
@@ -118,6 +120,18 @@ function sorted(app: App, layer: Layer, order: Order, numbers: Shown | null, bla
   return units;
 }
 
+/** What the numbers under the pictures are. */
+function meaning(app: App, order: Order): string {
+  const { route } = app;
+  const subject = subjectOf(route);
+  const dashed = "In a dashed frame: not rendered, the stimulus that drives it most.";
+  if (order !== "score" && subject) {
+    return `Numbers: ${route.minus ? "difference of the responses to" : "response to"} ${named(app, subject)}${route.minus ? ` and ${named(app, route.minus)}` : ""}, 0 and 1 at each unit's 1st and 99th percentile. ${dashed}`;
+  }
+  if (order !== "score" && route.colour) return `Numbers: ${route.colour.toLowerCase()}. ${dashed}`;
+  return `Numbers: the score that the picture reached, in the unit's own measure. ${dashed}`;
+}
+
 function cell(app: App, unit: number, numbers: Shown | null): HTMLElement {
   const { atlas } = app;
   const score = atlas.score[unit];
@@ -127,7 +141,7 @@ function cell(app: App, unit: number, numbers: Shown | null): HTMLElement {
   return h("a", {
     class: "cell", href: app.link({ place: { at: "unit", unit } }), "data-unit": unit,
     title: Number.isFinite(score) ? `score ${number(score)}` : atlas.status(unit), "aria-current": app.unit === unit ? "true" : null,
-  }, unitPicture(app, unit), h("span", { class: "under" }, h("b", {}, String(atlas.indexOf[unit])), h("span", {}, words)),
+  }, likeness(app, unit), h("span", { class: "under" }, h("b", {}, String(atlas.indexOf[unit])), h("span", {}, words)),
   share !== null && bar(share));
 }
 

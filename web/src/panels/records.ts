@@ -2,6 +2,7 @@
 
 import type { App } from "../app";
 import { h } from "../dom";
+import { named, shown, subjectOf } from "../map/shown";
 
 /** What a card says of a unit. The same as `neuronatlas.view.records.unit_record` writes. */
 export async function record(app: App, unit: number): Promise<Record<string, unknown>> {
@@ -27,14 +28,17 @@ function plain(value: number): number | null {
   return Number.isFinite(value) ? Number(value.toPrecision(9)) : null;
 }
 
-/** Units as a table; a text that a spreadsheet would run as a formula has a quotation mark before it. */
-export function csv(app: App, units: readonly number[]): string {
-  const { atlas } = app;
+/** Units as a table, with what colours the map just now; a text that a spreadsheet would run as a formula has a quotation mark before it. */
+export async function csv(app: App, units: readonly number[]): Promise<string> {
+  const { atlas, route } = app;
+  const numbers = await shown(app, route);
+  const subject = subjectOf(route);
+  const name = subject ? `${route.minus ? "difference" : "response"}: ${named(app, subject)}${route.minus ? ` minus ${named(app, route.minus)}` : ""}` : route.colour;
   const cell = (text: string): string => `"${(/^[=+\-@\t\r]/.test(text) ? `'${text}` : text).replaceAll('"', '""')}"`;
   const value = (x: number): string => (Number.isFinite(x) ? String(plain(x)) : "nan");
   const rows = units.map((unit) => [cell(atlas.address(unit)), cell(atlas.layers[atlas.layerOf[unit]].name), String(atlas.indexOf[unit]),
-    value(atlas.plane[2 * unit]), value(atlas.plane[2 * unit + 1]), cell(atlas.status(unit)), value(atlas.score[unit])].join(","));
-  return ["unit,layer,index,x,y,status,score", ...rows].join("\r\n") + "\r\n";
+    value(atlas.plane[2 * unit]), value(atlas.plane[2 * unit + 1]), cell(atlas.status(unit)), value(atlas.score[unit]), ...(numbers ? [value(numbers.values[unit])] : [])].join(","));
+  return [`unit,layer,index,x,y,status,score${numbers ? `,${cell(name)}` : ""}`, ...rows].join("\r\n") + "\r\n";
 }
 
 /** Offer a text or a picture as a file; nothing leaves the page. */

@@ -30,7 +30,7 @@ export function selectionPanel(app: App): void {
         h("button", { type: "button", class: "round", title: "Forget the selection (Esc)", "aria-label": "Forget the selection",
           click: () => app.select([]) }, icon("close"))),
       h("div", { class: "controls" },
-        h("button", { type: "button", class: "button", click: () => save("units.csv", csv(app, units), "text/csv") }, "CSV"),
+        h("button", { type: "button", class: "button", click: () => void csv(app, units).then((table) => save("units.csv", table, "text/csv")) }, "CSV"),
         h("button", { type: "button", class: "button", click: () => void json() }, "JSON"), words),
       h("p", { class: "note" }, layersOf(app, units)), grid);
     fill(app, grid, units, 0);

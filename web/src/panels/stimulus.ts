@@ -34,7 +34,7 @@ function head(app: App, stimulus: number): HTMLElement {
   return h("div", { class: "layer-head" },
     h("div", { class: "portrait small" }, stimulusPicture(app, stimulus)),
     h("div", { class: "grow" },
-      h("p", { class: "crumbs" }, h("a", { href: app.link({ place: { at: "map" } }) }, "Map"), " / Stimulus ",
+      h("p", { class: "crumbs" }, h("a", { href: app.link({ place: { at: "map" }, list: false }) }, "Map"), " / Stimulus ",
         `${stimulus + 1} of ${app.atlas.stimuli.length}`),
       h("h2", {}, h("span", { class: "address" }, name)),
       h("p", { class: "note" }, label ? `class ${label}` : "no class"),

@@ -47,9 +47,13 @@ export function unitCard(app: App, workshop: More, showOnMap: (unit: number) => 
 function top(app: App, unit: number, showOnMap: (unit: number) => void): HTMLElement[] {
   const { atlas } = app;
   const layer = atlas.layers[atlas.layerOf[unit]];
-  const step = (by: number, name: "left" | "right", words: string): HTMLElement => h("button", {
-    type: "button", class: "round", title: words, "aria-label": words, click: () => app.stepUnit(by),
-  }, icon(name));
+  const at = layer.members.indexOf(unit);
+  const step = (by: number, name: "left" | "right", words: string): HTMLElement => {
+    const next = layer.members[at + by];
+    const index = next === undefined ? "" : String(atlas.indexOf[next]);
+    return h("button", { type: "button", class: "quiet step", title: words, "aria-label": words, click: () => app.stepUnit(by) },
+      name === "left" ? icon(name) : index, name === "left" ? index : icon(name));
+  };
   const bar = h("div", { class: "card-bar" },
     step(-1, "left", "Previous unit (left arrow)"),
     step(1, "right", "Next unit (right arrow)"),
@@ -123,7 +127,7 @@ function lower(app: App, unit: number, detail: Detail): HTMLElement[] {
 
 function curves(app: App, values: Float32Array): HTMLElement[] {
   const found = varied(app, values);
-  return found.length ? [h("h3", {}, "Along what was varied"), ...found.map(tuningCurve)] : [];
+  return found.length ? [h("h3", {}, "Tuning", h("span", { class: "note" }, "along what the stimuli vary in")), ...found.map(tuningCurve)] : [];
 }
 
 /** How far the picture can be trusted: a score below what plain stimuli reach says that the optimisation failed. */

@@ -83,7 +83,7 @@ export function draw(app: App, map: MapView, width: number): Drawing {
     shapes.push({ kind: "box", x: left * scale - border / 2, y: top * scale - border / 2, width: border, height: border, colour: item.frame },
       { kind: "image", x: left * scale - side / 2, y: top * scale - side / 2, width: side, height: side, canvas });
   }
-  const legend = map.shown ? scaleOf(app, map, height) : names(app, layers, width, height);
+  const legend = map.shown ? scaleOf(app, map, width, height) : names(app, layers, width, height);
   /** What of the map reaches below its edge is covered. */
   const ground: Shape = { kind: "box", x: 0, y: height, width, height: legend.height - height, colour: [255, 255, 255] };
   return { width, height: legend.height, shapes: [...shapes, ground, ...legend.shapes] };
@@ -106,7 +106,7 @@ function picture(dots: { x: number; y: number; colour: Rgb }[], width: number, h
 }
 
 /** A bar of the colours with numbers, and what they are. */
-function scaleOf(app: App, map: MapView, top: number): { shapes: Shape[]; height: number } {
+function scaleOf(app: App, map: MapView, width: number, top: number): { shapes: Shape[]; height: number } {
   const { shown } = map;
   const { route } = app;
   if (!shown) return { shapes: [], height: top };
@@ -118,9 +118,23 @@ function scaleOf(app: App, map: MapView, top: number): { shapes: Shape[]; height
   const shapes: Shape[] = Array.from({ length: steps }, (_, k) => ({ kind: "box", x: 2 + (k / steps) * BAR, y: top + 2, width: BAR / steps + 0.05, height: 2.5,
     colour: shown.kind === "difference" ? differenceColour((2 * k) / (steps - 1) - 1) : responseColour(k / (steps - 1)) }));
   shapes.push(text(2, top + 8, told(shown, shown.low)), text(2 + BAR / 2, top + 8, told(shown, (shown.low + shown.high) / 2), "middle"),
-    text(2 + BAR, top + 8, told(shown, shown.high), "end"), text(2 + BAR + 4, top + 4.4, words),
-    text(2 + BAR + 4, top + 8, subject ? "0 and 1: each unit's 1st and 99th percentile over all stimuli" : "the ends are the 1st and 99th percentile of all units"));
-  return { shapes, height: top + 11 };
+    text(2 + BAR, top + 8, told(shown, shown.high), "end"));
+  const lines = [words, subject ? "0 and 1: each unit's 1st and 99th percentile over all stimuli" : "the ends are the 1st and 99th percentile of all units"]
+    .flatMap((line) => broken(line, width - 4));
+  lines.forEach((line, k) => shapes.push(text(2, top + 12 + 3.4 * k, line)));
+  return { shapes, height: top + 12 + 3.4 * lines.length };
+}
+
+/** Words in lines that are no wider, each letter taken as six tenths of its size. */
+function broken(words: string, width: number): string[] {
+  const most = Math.max(8, Math.floor(width / (0.6 * SIZE)));
+  const lines = [""];
+  for (const word of words.split(" ").flatMap((each) => each.match(new RegExp(`.{1,${most}}`, "gu")) ?? [])) {
+    const last = lines[lines.length - 1];
+    if (last && last.length + 1 + word.length > most) lines.push(word);
+    else lines[lines.length - 1] = last ? `${last} ${word}` : word;
+  }
+  return lines;
 }
 
 /** The names of the layers with their colours, in columns. */
