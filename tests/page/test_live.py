@@ -184,6 +184,20 @@ def test_a_rendering_grows_on_the_card_and_stops_when_told(opened):
         assert card.locator("img").get_attribute("data-frames") == "1", "from the cache, not made again"
 
 
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_it_has_no_grave_fault(opened, builder, dark):
+    from tests.page.test_accessibility import faults
+
+    builder.install(everything=True)
+    axe = (builder.WEB / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+    with opened("#/unit/blocks.2%3A5", dark=dark) as visit:
+        drop(visit, photograph()[1])
+        visit.wait("atlas.stimulus !== null")
+        visit.page.locator("#live").get_by_text("Draw").click()
+        visit.page.locator(".board").wait_for()
+        assert faults(visit.page, axe) == []
+
+
 def test_elsewhere_nothing_of_it_is_seen(demonstration, chromium):
     with browsing.visit(chromium, browsing.address(demonstration / "site"), start="#/unit/blocks.2%3A5") as visit:
         assert visit.page.locator("#live").count() == 0
