@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -164,6 +161,54 @@ def test_the_sheet_of_a_unit_has_its_stimuli_and_its_neighbours(scene: Scene) ->
     assert str(scene.units[scene.neighbours[56, 0]]).split(":")[-1] in said
 
 
+def drawn_texts(figure):
+    """Every text that is seen: of the ticks those within the Axes alone."""
+    found = []
+    for axes in figure.axes:
+        found += axes.texts
+        if axes.axison:
+            found += [axes.xaxis.label, axes.yaxis.label, axes.xaxis.offsetText, axes.yaxis.offsetText]
+            for axis in (axes.xaxis, axes.yaxis):
+                low, high = sorted(axis.get_view_interval())
+                found += [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+    return [text for text in found if text.get_text().strip()]
+
+
+@pytest.mark.parametrize("width", [60, 90, 180])
+def test_no_text_of_a_sheet_leaves_the_page_lies_on_other_text_or_is_too_small(scene: Scene, width: float) -> None:
+    stimuli = tuple(
+        replace(each, name=f"$\\frac{{{each.name}", label=each.label and f"${each.label * 8}$")
+        for each in scene.stimuli
+    )
+    hostile = replace(scene, stimuli=stimuli)
+    for unit in (scene.units[56], scene.units[100], scene.units[5], scene.units[17]):
+        figure = unit_figure(hostile, unit, width_mm=width)
+        figure.draw_without_rendering()
+        shown = drawn_texts(figure)
+        assert len(shown) > 20
+        assert min(each.get_fontsize() for each in shown) >= 5
+        boxes = [each.get_window_extent().padded(-0.5) for each in shown]
+        for number, box in enumerate(boxes):
+            assert box.x0 >= 0
+            assert box.y0 >= 0
+            assert box.x1 <= figure.bbox.width
+            assert box.y1 <= figure.bbox.height
+            for other, text in zip(boxes[:number], shown, strict=False):
+                assert not box.overlaps(other), (shown[number].get_text(), text.get_text())
+
+
+def test_a_line_of_text_fits_the_width_that_it_has() -> None:
+    from neuronatlas.view.figures.paper import distinct, fitted, wrapped
+
+    name = "frequency=64/orientation=120/colour=blue-yellow"
+    assert fitted(name, 6, 200) == name
+    assert 20 < len(fitted(name, 6, 30)) < 30
+    assert "".join(wrapped(name, 6, 30, 5)) == name
+    assert len(wrapped(name, 6, 30, 5)) == 2
+    assert fitted("a\nb", 6, 30) == "a b"
+    assert distinct(["a", "a", "a (2)"]) == ["a", "a (2)", "a (2) (2)"]
+
+
 def test_a_grid_of_pictures_is_a_figure_beside_its_photograph(rng: np.random.Generator, tmp_path: Path) -> None:
     grid = rng.integers(0, 256, (40, 60, 3), dtype=np.uint8)
     photograph = rng.integers(0, 256, (30, 30, 3), dtype=np.uint8)
@@ -188,29 +233,3 @@ def test_what_is_not_there_is_told(scene: Scene) -> None:
         map_figure(scene, method="nearest")
     with pytest.raises(UnknownName, match="no unit 'head:60'"):
         unit_figure(scene, "head:60")
-
-
-def test_the_command_writes_the_file_and_says_where(tmp_path: Path) -> None:
-    from tests.building import tiny
-
-    from neuronatlas.building import build
-
-    build(tiny.network(), tiny.pictures(tmp_path / "pictures", 12), tmp_path / "a.atlas", layers=("3",), units=2)
-    command = [sys.executable, "-m", "neuronatlas", "figure", str(tmp_path / "a.atlas")]
-    for kind, options in (("map", ["--width-mm", "60"]), ("unit", ["--unit", "3:0"]), ("layer", ["--layer", "3"])):
-        out = tmp_path / f"{kind}.png"
-        done = subprocess.run(
-            [*command, kind, str(out), *options, "--dpi", "100", "--json"],
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert done.returncode == 0, done.stderr
-        assert str(out) in json.dumps(json.loads(done.stdout))
-        assert out.is_file()
-    assert size_of(tmp_path / "map.png")[0] == round(60 / 25.4 * 100)
-    done = subprocess.run(
-        [*command, "mpa", str(tmp_path / "x.png")], check=False, capture_output=True, text=True, timeout=60
-    )
-    assert (done.returncode, "did you mean 'map'" in done.stderr) == (1, True)

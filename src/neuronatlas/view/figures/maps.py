@@ -21,7 +21,7 @@ from neuronatlas.maps.drawing import (
     small_multiples,
 )
 from neuronatlas.maps.drawing.axes import layer_colours
-from neuronatlas.maps.drawing.colouring import DIVERGING
+from neuronatlas.maps.drawing.colouring import DIVERGING, OTHER_COLOUR
 from neuronatlas.maps.raster import METHODS, Raster
 from neuronatlas.maps.scale import symmetric_limit
 from neuronatlas.view.figures.paper import check_counts, check_width, distinct, fitted, plain
@@ -80,7 +80,7 @@ def map_figure(
         _check_by_layer(method, minus)
         ax, frames = _by_layer(scene, units, places, width_mm=width_mm)
     else:
-        values, colouring, title = _responses(scene, stimulus, label, minus)
+        values, colouring, names = _responses(scene, stimulus, label, minus)
         ax = new_axes(width_mm, width_mm - _BAR_MM + _TITLE_MM)
         shown = values[units]
         drawn = (
@@ -88,7 +88,10 @@ def map_figure(
             if method == "points"
             else draw_picture(ax, _raster(places, width_mm).draw(shown, method), colouring)
         )
-        ax.set_title(fitted(title, 8, 0.7 * width_mm), fontsize=8, parse_math=False)
+        if minus is not None and method == "points":
+            drawn.set(edgecolors=OTHER_COLOUR, linewidths=0.3)  # what is near 0 is as white as the paper
+        title = " − ".join(fitted(name, 8, 0.66 * width_mm / len(names)) for name in names)
+        ax.set_title(title, fontsize=8, parse_math=False)
         add_legend(drawn, [ax], colouring, shown[np.isfinite(shown)])
     if pictures:
         having = np.array([row for row, unit in enumerate(units) if int(unit) in scene.pictures], np.int64)
@@ -186,8 +189,8 @@ def _by_layer(
 
 def _responses(
     scene: Scene, stimulus: str | None, label: str | None, minus: str | None
-) -> tuple[Float64[np.ndarray, " units"], Colouring, str]:
-    """A number for each unit, its colours, and the title of the map."""
+) -> tuple[Float64[np.ndarray, " units"], Colouring, tuple[str, ...]]:
+    """A number for each unit, its colours, and what is shown: a name, and the one that is taken from it."""
     if stimulus is not None and label is not None:
         message = f"stimulus {stimulus!r} and label {label!r} are both given: one map shows one of them"
         raise WrongInput(message)
@@ -196,8 +199,8 @@ def _responses(
         (stimulus, of_stimulus(scene, stimulus)) if stimulus is not None else (str(label), of_class(scene, str(label)))
     )
     if minus is None:
-        return scaled(scene, first)[0], levels("percentile"), title
+        return scaled(scene, first)[0], levels("percentile"), (title,)
     values, others = scaled(scene, first, of_either(scene, minus))
     difference = values - others
     limit = symmetric_limit(difference)
-    return difference, Colouring(_DIFFERENCE, -limit, limit, DIVERGING), f"{title} − {minus}"
+    return difference, Colouring(_DIFFERENCE, -limit, limit, DIVERGING), (title, minus)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -112,27 +112,27 @@ def fitted(text: str, size: float, width_mm: float, *, weight: str = "normal") -
     What is no sign that can be drawn (a line break, a control character) becomes a space.
 
     >>> fitted("a short one", 6, 50), fitted("a very very long name:17", 6, 15)
-    ('a short one', 'a very…me:17')
+    ('a short one', 'a ver…me:17')
     """
-    from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import text_to_path
-
-    font = FontProperties(size=size, weight=weight)
-
-    def wide(letters: str) -> float:
-        return float(text_to_path.get_text_width_height_descent(letters, font, ismath=False)[0]) * POINT
-
     text = plain(text)
-    if wide(text) <= width_mm:
+    if _wide(text, size, weight) <= width_mm:
         return text
-    fits, too_many = 1, len(text)
-    while too_many - fits > 1:
-        middle = (fits + too_many) // 2
-        if wide(_cut(text, middle)) <= width_mm:
-            fits = middle
-        else:
-            too_many = middle
-    return _cut(text, fits)
+    return _cut(text, _most(lambda letters: _wide(_cut(text, letters), size, weight) <= width_mm, len(text)))
+
+
+def wrapped(text: str, size: float, width_mm: float, lines: int) -> list[str]:
+    """The text in at most so many lines of this font size, broken between any letters; the last as `fitted` has it.
+
+    >>> wrapped("orientation=30/phase=0", 6, 15, 2)
+    ['orientation=3', '0/phase=0']
+    """
+    told: list[str] = []
+    text = plain(text)
+    while text and len(told) < lines - 1 and _wide(text, size) > width_mm:
+        letters = _most(lambda count: _wide(text[:count], size) <= width_mm, len(text))  # noqa: B023 - used at once
+        told.append(text[:letters])
+        text = text[letters:]
+    return [*told, fitted(text, size, width_mm)]
 
 
 def plain(text: str) -> str:
@@ -166,6 +166,24 @@ def check_counts(**counts: int) -> None:
         if count < 1:
             message = f"{what} {count} must be at least 1"
             raise WrongInput(message)
+
+
+def _wide(text: str, size: float, weight: str = "normal") -> float:
+    """The width of a line of text in millimetres."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font = FontProperties(size=size, weight=weight)
+    return float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]) * POINT
+
+
+def _most(fits: Callable[[int], bool], letters: int) -> int:
+    """The greatest number of letters that fits, below ``letters``; 1 where none does."""
+    least = 1
+    while letters - least > 1:
+        middle = (least + letters) // 2
+        least, letters = (middle, letters) if fits(middle) else (least, middle)
+    return least
 
 
 def _cut(text: str, letters: int) -> str:
