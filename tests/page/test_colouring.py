@@ -74,7 +74,7 @@ def test_the_mean_over_a_class_and_a_difference(opened, full):
         assert visit.page.url.endswith("#/map?class=photographs")
         assert "mean response to class photographs" in visit.page.locator(".legend").inner_text()
         before = visit.state("colours")
-        visit.page.get_by_label("Minus", exact=True).select_option(label="class gratings")
+        visit.page.get_by_label("Minus", exact=True).select_option(label="gratings")
         visit.wait("atlas.colours !== argument", before)
         gratings = np.nanmean(values[:12], 0)
         difference = np.nanmean(values[photographs], 0) - gratings

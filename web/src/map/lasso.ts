@@ -10,7 +10,7 @@ export class Lasso {
   armed = false;
   onArmed: () => void = () => undefined;
   private corners: [number, number][] = [];
-  private readonly hint = h("p", { class: "over hint", role: "status", hidden: true }, "Draw round the units to select (Esc: no longer)");
+  private readonly hint = h("p", { class: "over hint", role: "status", hidden: true }, "Draw round the units to select; Esc cancels");
   private readonly path = svg("path", { class: "lasso-line" });
 
   /** `done` is given the corners, in pixels of the stage. */

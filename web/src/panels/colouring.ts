@@ -18,8 +18,11 @@ export function colouring(app: App): HTMLElement {
   const colour = choice("colour", columns, (value) => value !== "response" && app.go({ colour: value, stimulus: null, label: null, minus: null, film: false }));
   const mean = choice("mean", [["", "–"], ...atlas.labels.map((label): [string, string] => [label, label])],
     (label) => app.show(label ? { label } : null));
-  const minus = choice("minus", [["", "–"], ...atlas.labels.map((label): [string, string] => [`c${label}`, `class ${label}`]),
-    ...atlas.stimuli.map(({ name }): [string, string] => [`s${name}`, name])], (value) => app.go({ minus: subject(app, value) }));
+  const minus = choice("minus", [["", "–"]], (value) => app.go({ minus: subject(app, value) }));
+  const group = (words: string, options: [string, string][]): HTMLElement | null => (options.length
+    ? h("optgroup", { label: words }, ...options.map(([value, name]) => h("option", { value }, name))) : null);
+  minus.append(...[group("Classes, their mean", atlas.labels.map((label) => [`c${label}`, label])),
+    group("Single stimuli", atlas.stimuli.map(({ name }) => [`s${name}`, name]))].filter((each) => each !== null));
   const fill = choice("fill", [["points", "Dots"], ["nearest", "Nearest unit"], ["linear", "Linear mixture"]], (value) => app.go({ fill: value as Fill }));
   const disc = h("input", { type: "checkbox", change: () => app.go({ circle: disc.checked }) });
   const strip = h("input", { type: "checkbox", change: () => app.go({ film: strip.checked, ...(app.route.stimulus === null && app.route.label === null
