@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from playwright.sync_api import Playwright, sync_playwright
 
 os.environ.setdefault("MPLBACKEND", "Agg")  # no test opens a window
 
@@ -18,6 +19,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The files that take longest begin, so that of two processes none has one of them left at the end."""
     long = ("tests/building/", "tests/executors/", "tests/page/", "tests/zoo/", "tests/networks/")
     items.sort(key=lambda item: not item.nodeid.startswith(long))
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Playwright]:
+    """One driver for all browsers of a process, which can have no second one."""
+    with sync_playwright() as running:
+        yield running
 
 
 @pytest.fixture

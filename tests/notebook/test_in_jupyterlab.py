@@ -8,7 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from playwright.sync_api import Frame, Locator, Page, sync_playwright
+from playwright.sync_api import Frame, Locator, Page, Playwright
 
 from tests.notebook.lab import lab, notebook
 from tests.page import browsing
@@ -31,12 +31,12 @@ SELECTED = "print('selected', explorer.selection, explorer.unit, network.name)"
 
 
 @pytest.fixture(scope="module")
-def page(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+def page(folder: Path, tmp_path_factory: pytest.TempPathFactory, playwright: Playwright) -> Iterator[Page]:
     """The notebook, its first two cells run."""
     place = tmp_path_factory.mktemp("lab")
     (place / "work").mkdir()
     nbformat.write(notebook(SETUP, EXPLORE.format(folder=str(folder)), SELECTED), place / "work" / "a.ipynb")
-    with lab(place) as (base, token), sync_playwright() as playwright:
+    with lab(place) as (base, token):
         browser = browsing.launch(playwright)
         opened = browser.new_page(viewport={"width": 1400, "height": 1000}, reduced_motion="reduce")
         opened.set_default_timeout(20_000)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
-from playwright.sync_api import Browser, Playwright, sync_playwright
+from playwright.sync_api import Browser, Playwright
 from tests.page import browsing
 
 if TYPE_CHECKING:
@@ -74,13 +74,6 @@ def demonstration(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     with FileLock(shared / "demo.lock"):  # one process builds it, another finds it there
         perform(small, shared / "demo.atlas")
     return shared / "demo.atlas"
-
-
-@pytest.fixture(scope="session")
-def playwright() -> Iterator[Playwright]:
-    """One driver for all browsers."""
-    with sync_playwright() as running:
-        yield running
 
 
 @pytest.fixture(scope="session")
