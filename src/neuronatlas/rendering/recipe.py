@@ -82,13 +82,13 @@ PRESETS = {
     # Ours; the reason for each difference: docs/design/0002-the-fast-recipe.md.
     "fast": Recipe(
         preset="fast",
-        steps=64,
+        steps=72,
         optimiser="momentum",
         learning_rate=9.0,
         parametrisation=Fourier(sd=0.1, decay=0.85, contrast_cap=1.6),
         transform=Affine(shared=True),
         canvas=None,
-        margin=8,
+        margin=0,
     ),
     # For the finest pictures: larger, longer, and the better of two.
     "best": Recipe(

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the field's own name
 
 from neuronatlas.images.transforms.base import Named
+from neuronatlas.images.transforms.gathering import ENOUGH, gathered
 
 Rule = Literal["constant", "edge", "mirror"]
 MODES = {"constant": "zeros", "edge": "border", "mirror": "reflection"}  # torch's own words
@@ -92,6 +93,9 @@ def sample(images: Float[Tensor, "n c h w"], move: Move, border: Border) -> Floa
     """The pixels that a move asks for, bilinearly; m is a multiple of n, the views of a picture next to each other."""
     number, channels = images.shape[:2]
     views, (height, width) = len(move.matrix) // number, move.size
+    if number == views == 1 and channels >= ENOUGH and _gathers(images) and border.value == 0:
+        across, down = move.matrix[0].tolist()
+        return gathered(images[0], (tuple(across), tuple(down)), move.size, border.rule)[None]
     # The views of a picture stand one below the other in its grid, so that the picture itself is not repeated.
     grid = _grid(move, (images.shape[2], images.shape[3])).to(images).view(number, views * height, width, 2)
     filled = border.rule == "constant" and border.value != 0
@@ -106,6 +110,10 @@ def sample(images: Float[Tensor, "n c h w"], move: Move, border: Border) -> Floa
     if views > 1:
         taken = taken.view(number, channels, views, height, width).transpose(1, 2)
     return taken.reshape(number * views, channels, height, width)
+
+
+def _gathers(images: Tensor) -> bool:
+    return images.device.type == "cpu" and images.dtype in (torch.float32, torch.float64)
 
 
 def _grid(move: Move, size: tuple[int, int]) -> Float64[Tensor, "m H W 2"]:
