@@ -24,6 +24,8 @@ Size = tuple[int, int]
 
 CALL = ("preset", "seed", "progress", "watch", "workers")
 """The arguments of `render` that are no field of a recipe."""
+MARGIN = 8
+"""Pixels of the default preset's margin here: its waves go round from edge to edge, which a picture does not."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +51,8 @@ class Start:
         With ``whole`` the canvas is the network's input, where positions of a map are counted.
         """
         values = as_floats(network, picture)
+        if changes.get("preset", "fast") == "fast":
+            changes = {"margin": MARGIN, **changes}
         recipe = settled(network, values, layers, changes, whole=whole)
         canvas = resized(values, size_of(recipe))
         padded = np.pad(canvas, ((recipe.margin,) * 2, (recipe.margin,) * 2, (0, 0)), mode="symmetric")
