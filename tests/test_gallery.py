@@ -95,7 +95,9 @@ def test_a_dream_is_the_rendering_that_it_is_made_of(network: TorchNetwork, pict
     made = gallery.deepdream(network, picture, "5", learning_rate=0.5, **STEPS)
     margin = np.pad(picture.astype(np.float32) / 255, ((8, 8), (8, 8), (0, 0)), mode="symmetric")
     seeded = Seeded(margin, replace(PRESETS["fast"].parametrisation, contrast_cap=None))
-    same = render(network, objectives.deepdream("5"), canvas=32, margin=8, parametrisation=seeded, learning_rate=0.5, **STEPS)
+    same = render(
+        network, objectives.deepdream("5"), canvas=32, margin=8, parametrisation=seeded, learning_rate=0.5, **STEPS
+    )
     assert made.image.tobytes() == same.image.tobytes()
 
 

@@ -7,7 +7,6 @@ whose responses to the shared stimuli correlate best with its own. Needs no deep
 from __future__ import annotations
 
 import itertools
-import os
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from neuronatlas.maps.correlation import standardise
 from neuronatlas.table import Responses
 from neuronatlas.units import Unit
 from neuronatlas.view import page, scripts
+from neuronatlas.view.folders import taking_the_place_of
 from neuronatlas.view.scene import scene_of
 
 LEAST = 8
@@ -74,11 +74,8 @@ def compare(atlases: Sequence[Atlas], folder: str | Path, *, names: Sequence[str
     tables = [atlas.responses() for atlas in atlases]
     stimuli = shared_stimuli(tables)
     pairs = match_all([_rows(table, stimuli) for table in tables])
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = folder.parent / f".{folder.name}.partial-{os.getpid()}"
-    shutil.rmtree(partial, ignore_errors=True)
-    (partial / "data").mkdir(parents=True)
-    try:
+    with taking_the_place_of(folder) as partial:
+        (partial / "data").mkdir()
         first = np.zeros((0, 2), np.float32)
         for number, (atlas, title) in enumerate(zip(atlases, titles, strict=True)):
             scene = replace(scene_of(atlas), title=title)
@@ -91,11 +88,6 @@ def compare(atlases: Sequence[Atlas], folder: str | Path, *, names: Sequence[str
         (partial / "data" / "compare.js").write_bytes(scripts.script("compare", _told(titles, tables, stimuli, pairs)))
         for source, name in zip(bundle, SHELL.values(), strict=True):
             shutil.copyfile(source, partial / name)
-        if folder.exists():
-            shutil.rmtree(folder)
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return folder / "index.html"
 
 

@@ -135,6 +135,24 @@ def test_the_plan_covers_every_stimulus_and_unit_once(manifest: Manifest) -> Non
     assert Plan.parse(made.text(), source="here") == made
 
 
+def test_other_pictures_of_the_units_follow_the_renderings_kind_by_kind(manifest: Manifest) -> None:
+    rendered = {0: tuple(range(20)), 1: (0, 4)}
+    plain = plan(manifest, rendered, units_a_shard=16)
+    made = plan(manifest, rendered, more=("negatives", "diversity"), units_a_shard=16)
+    assert made.shards[: len(plain.shards)] == plain.shards
+    assert [shard.name for shard in made.shards[len(plain.shards) :]] == [
+        *("negatives-000-0000", "negatives-000-0001", "negatives-001-0000"),
+        *("diversity-000-0000", "diversity-000-0001", "diversity-001-0000"),
+    ]
+    for kind in ("negatives", "diversity"):
+        assert [(shard.layer, shard.units) for shard in made.of(kind)] == [
+            (shard.layer, shard.units) for shard in made.of("renderings")
+        ]
+    assert made.same_work(plan(manifest, rendered, more=("negatives", "diversity"), units_a_shard=3))
+    assert not made.same_work(plain)
+    assert Plan.parse(made.text(), source="here") == made
+
+
 @pytest.mark.parametrize("name", ["../../etc/x", "a/b", "", "é", "a\\b", ".", "-rf", "map\n", "a\0", "C:", "a" * 101])
 def test_m21_a_shard_name_that_could_be_a_path_is_refused(manifest: Manifest, name: str) -> None:
     text = plan(manifest, {}).text().replace('"name": "map"', f'"name": {json.dumps(name)}')

@@ -20,6 +20,8 @@ from neuronatlas.live import jobs
 from neuronatlas.live.serving import Server
 from neuronatlas.networks import as_network
 from neuronatlas.responses import record
+from neuronatlas.view.records import unit_record
+from neuronatlas.view.scene import scene_of
 from neuronatlas.view.scripts import quantise, scale
 from tests.building import tiny
 from tests.live.asking import LAYERS, ask, encoded, lines, serving
@@ -210,3 +212,14 @@ def test_no_json_no_job_and_a_picture_that_the_network_does_not_take(server: Ser
     assert ask(server, "POST", "/api/render", b" " * 70_000)[0] == 413
     for method in ("GET", "DELETE"):
         assert ask(server, method, "/api/render/nothing")[0] == 404
+
+
+def test_the_card_of_a_unit_has_an_address(server: Server, atlas: Atlas) -> None:
+    scene = scene_of(atlas)
+    code, answer = ask(server, "GET", f"/unit/{UNIT}.json")
+    assert code == 200
+    assert answer == unit_record(scene, atlas.units.index(na.Unit.parse(UNIT)))
+    for wrong in ("3:700", "3", "%2e%2e%2fatlas", ""):
+        code, answer = ask(server, "GET", f"/unit/{wrong}.json")
+        assert code == 404
+        assert "there is no unit" in answer["error"]

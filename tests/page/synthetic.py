@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from neuronatlas.units import Unit
-from neuronatlas.view.scene import Scene, SceneLayer, ScenePicture, SceneStimulus
+from neuronatlas.view.scene import Scene, SceneCrop, SceneLayer, ScenePicture, SceneStimulus
 
 HOSTILE_LAYER = "blocks.5/<img src=x onerror=window.owned=1></script>\u2028,?&%41"
 HOSTILE_STIMULUS = "</script><svg onload=window.owned=1> \u2028\"'& 100%"
@@ -17,6 +17,12 @@ LAYERS = (
 )
 CONSTANT = (5, 60, 61, 250)
 FAILED = (100, 101)
+FACED = {56: 4, 57: 9, 147: 2}
+"""How many diverse pictures these units have; the second has no picture beside them, the last is in the hostile layer."""
+CROPPED = (56, 58, 140)
+"""Units with crops; the first has more pictures, the last is in the hostile layer, and has no picture."""
+INPUT = (120, 160)
+"""Thumbnails are the middle square of it."""
 SIZE = 112
 
 
@@ -36,6 +42,7 @@ def make_scene() -> Scene:
     positions[list(CONSTANT)] = np.nan
     neighbours, correlations = _neighbours(responses, 8)
     status = ["constant" if unit in CONSTANT else "failed" if unit in FAILED else "" for unit in range(len(units))]
+    other = np.random.default_rng(8)
     pictured = [unit for unit in range(0, len(units), 7) if not status[unit]][:40]
     return Scene(
         title="Synthetic <b>atlas</b>",
@@ -49,6 +56,10 @@ def make_scene() -> Scene:
         neighbours=neighbours,
         correlations=correlations,
         pictures={unit: _picture(unit, random) for unit in pictured},
+        negatives={unit: _picture(unit + 5, other, sign=-1) for unit in FACED},
+        diverse={unit: tuple(_picture(unit + k, other) for k in range(count)) for unit, count in FACED.items()},
+        crops={unit: (_crops(responses[:, unit]), _crops(-responses[:, unit])[1:]) for unit in CROPPED},
+        input_size=INPUT,
         facts={"network": "synthetic", "<script>alert(1)</script>": "</script>", "seed": "7"},
     )
 
@@ -81,12 +92,22 @@ def _stimuli() -> tuple[SceneStimulus, ...]:
     )
 
 
-def _picture(unit: int, random: np.random.Generator) -> ScenePicture:
+def _picture(unit: int, random: np.random.Generator, *, sign: int = 1) -> ScenePicture:
     hue = random.uniform(0, 1, 3)
     image = _gabor(SIZE, angle=unit * 37.0, waves=3 + unit % 9, hue=hue, ring=unit % 3 == 0)
     steps = np.arange(64)
-    curve = 12 * (1 - np.exp(-steps / 12)) + random.normal(0, 0.3, 64) + unit % 5
+    curve = sign * (12 * (1 - np.exp(-steps / 12)) + random.normal(0, 0.3, 64) + unit % 5)
     return ScenePicture(image, float(curve[-1]), curve.astype(np.float32))
+
+
+def _crops(responses: np.ndarray) -> tuple[SceneCrop, ...]:
+    """Of the four greatest responses, each where it cannot be confused with another."""
+    order = np.argsort(-responses, kind="stable")[:4].tolist()
+    hue = np.array([1.0, 0.5, 0.0])
+    return tuple(
+        SceneCrop(number, (0, 20 * rank, 30, 20 * rank + 30), _gabor(48, angle=45.0 * rank, waves=2, hue=hue))
+        for rank, number in enumerate(order)
+    )
 
 
 def _gabor(size: int, *, angle: float, waves: float, hue: np.ndarray, ring: bool = False) -> np.ndarray:

@@ -10,6 +10,7 @@ import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -223,9 +224,29 @@ def test_the_twin_of_a_card_is_what_python_writes(opened, full):
         with opened() as visit:
             visit.unit(address)
             visit.wait("atlas.unit === argument", address)
+            visit.page.get_by_label("This card as JSON").click()
+            shown = visit.page.locator("#twin pre")
+            assert json.loads(shown.inner_text()) == unit_record(scene, unit)
+            assert visit.page.evaluate("location.hash").endswith("?json=1")
             with visit.page.expect_download() as download:
-                visit.page.get_by_label("This card as JSON").click()
+                visit.page.locator("#twin").get_by_text("Save").click()
             assert json.loads(Path(download.value.path()).read_text()) == unit_record(scene, unit)
+
+
+def test_the_twin_of_a_card_has_an_address(opened, full):
+    scene, _ = full
+    address = str(scene.units[17])
+    with opened(f"#/unit/{quote(address, safe='')}?json=1") as visit:
+        shown = visit.page.locator("#twin pre")
+        assert json.loads(shown.inner_text()) == unit_record(scene, 17)
+        visit.page.keyboard.press("Escape")
+        visit.wait("!document.querySelector('#twin').open")
+        assert visit.state("unit") == address
+        assert visit.page.evaluate("location.hash") == f"#/unit/{quote(address, safe='')}"
+        visit.page.keyboard.press("j")
+        visit.wait("document.querySelector('#twin').open")
+        visit.page.evaluate("location.hash = '#/map?json=1'")
+        visit.wait("!document.querySelector('#twin').open")
 
 
 def test_a_card_draws_all_responses(opened, full):

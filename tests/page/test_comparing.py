@@ -139,6 +139,37 @@ def test_the_maps_move_together_until_they_are_told_not_to(open_both):
         assert right.evaluate(f"() => {place}") == before
 
 
+def test_the_match_of_the_unit_under_the_pointer_has_a_ring(open_both):
+    with open_both() as visit:
+        left, right = pane(visit, 0), pane(visit, 1)
+        box = visit.page.locator("iframe").nth(0).bounding_box()
+        stage = left.evaluate("() => document.querySelector('#stage').getBoundingClientRect().toJSON()")
+        x, y = left.evaluate(f"() => neuronatlas.where('first:{UNIT}')")
+        before = right.locator("#surface").screenshot()
+        visit.page.mouse.move(box["x"] + stage["x"] + x, box["y"] + stage["y"] + y)
+        until(left, f"first:{UNIT}", "neuronatlas.hovered")
+        until(right, f"first:{MATCH}", "neuronatlas.pointed")
+        assert right.evaluate("() => neuronatlas.hovered") is None
+        assert left.evaluate("() => neuronatlas.pointed") is None
+        assert right.locator("#surface").screenshot() != before
+        visit.page.mouse.move(5, 5)
+        until(right, None, "neuronatlas.pointed")
+
+
+def test_three_atlases_move_as_two_do(bundle, open_page, tmp_path):
+    from neuronatlas import comparing
+
+    one, other = twins.build(tmp_path)
+    folder = comparing.compare([one, other, one], tmp_path / "three", names=("a", "b", "c")).parent
+    with open_page(folder=folder) as visit:
+        follow(pane(visit, 2), f"#/unit/first%3A{UNIT}")
+        until(pane(visit, 0), f"first:{UNIT}", "neuronatlas.unit")
+        until(pane(visit, 1), f"first:{MATCH}", "neuronatlas.unit")
+        assert [says(visit, number)[:6] for number in range(3)] == ["r = 1.", "r = 1.", "Opened"]
+        follow(pane(visit, 1), "#/map")
+        until(pane(visit, 2), None, "neuronatlas.unit")
+
+
 def test_a_link_leads_to_the_same_place_and_hostile_names_are_text(open_both):
     start = f"#unit=1:{quote(twins.HOSTILE_LAYER + ':2', safe='')}&stimulus={quote(twins.HOSTILE_STIMULUS, safe='')}"
     with open_both(start) as visit:

@@ -189,7 +189,7 @@ def test_large_scenes_are_cut_into_scripts(scene, bundle, tmp_path, monkeypatch)
         count[kind] = count.get(kind, 0) + 1
     assert count == {
         "scene": 1, "circle": 1, "clusters": 1, "sprites": 1, "responses": 5, "columns": 9, "strongest": 8, "details": 5,
-        "pictures": 3, "stimuli": 1,
+        "pictures": 3, "negatives": 1, "diverse": 1, "crops": 1, "stimuli": 1,
     }  # fmt: skip
     rows = [column(read(site, f"responses-{k}")).reshape(-1, 300) for k in range(5)]
     by_unit = np.concatenate([column(read(site, f"columns-{k}")) for k in range(9)]).reshape(300, -1)

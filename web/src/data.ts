@@ -1,6 +1,8 @@
 /** The atlas as the page sees it. */
 
-import { image, unpackDetails, type Overview } from "./parts";
+import { Crops } from "./crops";
+import { Faces } from "./more";
+import { image, unpackDetails, wellFormed, type Answer, type Overview } from "./parts";
 import { PassingStimuli, type Excited, type Passing } from "./passing";
 import { load, once, unpack, type Packed } from "./scripts";
 
@@ -32,12 +34,6 @@ export interface Detail {
   least: number;
   most: number;
   curve: Float32Array | null;
-}
-
-/** The response to one stimulus. */
-export interface Answer {
-  stimulus: number;
-  value: number;
 }
 
 export interface Sheet {
@@ -72,6 +68,8 @@ export class Atlas {
   readonly sheets: Uint32Array[];
   readonly columns: boolean;
   readonly passing = new PassingStimuli();
+  readonly faces: Faces;
+  readonly crops: Crops;
   private readonly excitedUnits: Int32Array;
   private readonly statusCode: Uint8Array;
   /** The place of each unit among those that have a picture, from 1; 0 for none. */
@@ -92,6 +90,8 @@ export class Atlas {
     this.clusters = overview.clusters;
     this.command = overview.command;
     this.columns = overview.columns > 0;
+    this.faces = new Faces(overview);
+    this.crops = new Crops(overview.crops);
     this.layerOf = unpack(units.layer) as Uint16Array;
     this.indexOf = unpack(units.index) as Uint32Array;
     this.positions = this.plane = unpack(units.positions) as Float32Array;
@@ -293,8 +293,4 @@ export class Atlas {
 /** The overview, the first part to be read. */
 export async function readOverview(): Promise<Atlas> {
   return new Atlas((await load("scene")) as Overview);
-}
-
-function wellFormed(name: string): string {
-  return typeof name.toWellFormed === "function" ? name.toWellFormed() : name;
 }

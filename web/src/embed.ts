@@ -1,8 +1,8 @@
 /**
  * The page inside another page (`index.html?embed=1`): no header, and word of every change.
  *
- * It posts {neuronatlas: 1, unit, stimulus, camera} to its parent when the reader changes one, and does as such a message from its parent says. A unit is
- * an address, a stimulus a name, each null for none. The camera has its centre in map units and its zoom in doublings
+ * It posts {neuronatlas: 1, unit, stimulus, hover, camera} to its parent when the reader changes one, and does as such a message from its parent says. A unit is
+ * an address, a stimulus a name, each null for none; hover is the unit under the pointer. The camera has its centre in map units and its zoom in doublings
  * beyond the whole map, so that it means the same in a window of another size; it is null unless the reader moved it.
  * What a message leaves out stays as it is; what it gets wrong is ignored.
  */
@@ -16,6 +16,7 @@ export interface Word {
   neuronatlas: 1;
   unit?: string | null;
   stimulus?: string | null;
+  hover?: string | null;
   camera?: Camera | null;
 }
 
@@ -40,6 +41,7 @@ export function embed(app: App, map: MapView): void {
       neuronatlas: 1,
       unit: app.unit === null ? null : app.atlas.address(app.unit),
       stimulus: stimulus === null ? null : app.atlas.stimuli[stimulus].name,
+      hover: map.hovered === null ? null : app.atlas.address(map.hovered),
       camera,
     };
     const text = JSON.stringify(word);
@@ -76,7 +78,7 @@ export function read(data: unknown): Word | null {
   const given = data as Record<string, unknown>;
   if (given["neuronatlas"] !== 1) return null;
   const word: Word = { neuronatlas: 1 };
-  for (const key of ["unit", "stimulus"] as const) {
+  for (const key of ["unit", "stimulus", "hover"] as const) {
     const value = given[key];
     if (value === null || (typeof value === "string" && value.length <= LONGEST)) word[key] = value;
   }
@@ -113,6 +115,13 @@ function follow(app: App, map: MapView, word: Word): void {
   } else if (word.unit !== undefined) {
     const unit = app.atlas.find(word.unit);
     if (unit !== null) app.openUnit(unit, true);
+  }
+  if (word.hover !== undefined) {
+    const pointed = word.hover === null ? null : app.atlas.find(word.hover);
+    if (pointed !== map.pointed) {
+      map.pointed = pointed;
+      map.redraw();
+    }
   }
   if (word.camera && map.size.width) {
     const zoom = clampZoom(word.camera.zoom + map.home.zoom, map.size);

@@ -32,7 +32,7 @@ export function keys(app: App, map: MapView, film: Film, focusSearch: () => void
   });
 }
 
-const ACTIONS: Record<string, (app: App, map: MapView, film: Film, focusSearch: () => void) => void> = {
+const ACTIONS: Record<string, (app: App, map: MapView, film: Film, focusSearch: () => void) => unknown> = {
   "/": (_app, _map, _film, focusSearch) => focusSearch(),
   "?": () => openHelp(),
   ArrowRight: (app) => app.stepUnit(1),
@@ -46,6 +46,7 @@ const ACTIONS: Record<string, (app: App, map: MapView, film: Film, focusSearch: 
   l: (_app, map) => map.lasso.arm(!map.lasso.armed),
   v: (_app, map) => map.chooseView(),
   s: (app) => toggleOpen(app),
+  j: (app) => app.unit !== null && app.go({ json: true }),
   ".": (_app, _map, film) => film.step(1),
   ",": (_app, _map, film) => film.step(-1),
   " ": (_app, _map, film) => film.toggle(),

@@ -21,6 +21,7 @@ import { selectionPanel } from "./panels/selection";
 import { side } from "./panels/side";
 import { stimulusView } from "./panels/stimulus";
 import { tableView } from "./panels/table";
+import { twin } from "./panels/twin";
 import { unitCard } from "./panels/unit";
 import { expose } from "./state";
 import { isDark, onTheme, startTheme, toggleTheme } from "./theme";
@@ -61,6 +62,7 @@ async function start(): Promise<void> {
   expose(app, map);
   embed(app, map);
   host(app);
+  twin(app);
 }
 
 /** Which of map, table and layer is under the card. */

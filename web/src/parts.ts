@@ -38,13 +38,26 @@ export interface Overview {
   named: number;
   facts: [string, string][];
   command: string;
+  negatives: { units: Packed; scores: Packed; pack: number };
+  diverse: { units: Packed; counts: Packed; pack: number };
+  crops: { units: Packed; pack: number; size: [number, number] };
 }
 
 /** One of the pictures that lie `size` to a part. */
-export async function image(kind: "pictures" | "stimuli", place: number, size: number): Promise<string> {
+export async function image(kind: "pictures" | "negatives" | "stimuli", place: number, size: number): Promise<string> {
   const chunk = Math.floor(place / size);
   const pack = await once(`${kind}-${chunk}`, async () => (await load(`${kind}-${chunk}`)) as string[], PACKS);
   return `data:image/webp;base64,${pack[place - chunk * size]}`;
+}
+
+export function wellFormed(name: string): string {
+  return typeof name.toWellFormed === "function" ? name.toWellFormed() : name;
+}
+
+/** The response to one stimulus. */
+export interface Answer {
+  stimulus: number;
+  value: number;
 }
 
 export interface Block {

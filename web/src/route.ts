@@ -33,13 +33,15 @@ export interface Route {
   layers: ReadonlySet<number> | null;
   /** The table in place of the map. */
   list: boolean;
+  /** The open unit's card as JSON, over the page. */
+  json: boolean;
   /** What in the link was not found, in words. */
   problem: string | null;
 }
 
 export const HOME: Route = {
   place: { at: "map" }, stimulus: null, label: null, minus: null, colour: "", fill: "points", circle: false, film: false,
-  layers: null, list: false, problem: null,
+  layers: null, list: false, json: false, problem: null,
 };
 
 /** Read a hash. Unknown names never fail: the rest of the link is followed and the problem is said. */
@@ -107,6 +109,8 @@ export function parse(hash: string, atlas: Atlas): Route {
       if (known.length || !names.length) route.layers = new Set(known);
     } else if (key === "view") {
       route.list = value === "list";
+    } else if (key === "json") {
+      route.json = kind === "unit" && value !== "0";
     }
   }
   route.problem = problems.length ? problems.join(" ") : null;
@@ -137,6 +141,7 @@ export function format(route: Omit<Route, "problem">, atlas: Atlas): string {
     query.push(`layers=${names.join(",")}`);
   }
   if (route.list) query.push("view=list");
+  if (route.json && place.at === "unit") query.push("json=1");
   return query.length ? `${path}?${query.join("&")}` : path;
 }
 

@@ -51,6 +51,9 @@ export function expose(app: App, map: MapView): void {
     get thumbnails() {
       return map.thumbnails.map((item) => app.atlas.address(item.unit));
     },
+    get pointed() {
+      return map.pointed === null ? null : app.atlas.address(map.pointed);
+    },
     get hovered() {
       return map.hovered === null ? null : app.atlas.address(map.hovered);
     },

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -104,8 +104,9 @@ class Manifest:
 class Shard:
     """One piece of the work and the file that it ends in.
 
-    ``kind`` is "responses" (``start`` to ``stop`` of the stimuli, all layers), "renderings" (``units`` of ``layer``) or
-    "map".
+    ``kind`` is "responses" (``start`` to ``stop`` of the stimuli, all layers), "map", or the pictures of ``units`` of ``layer``:
+    "renderings" (what raises each), "negatives" (what lowers it), "diversity" (several that raise it, unlike each other),
+    "crops" (what each sees of its best and worst stimuli).
     """
 
     name: str
@@ -160,9 +161,19 @@ class Plan:
 
 
 def plan(
-    manifest: Manifest, rendered: dict[int, tuple[int, ...]], *, stimuli_a_shard: int = 64, units_a_shard: int = 32
+    manifest: Manifest,
+    rendered: dict[int, tuple[int, ...]],
+    *,
+    more: Sequence[str] = (),
+    crops: Mapping[int, tuple[int, ...]] | None = None,
+    stimuli_a_shard: int = 64,
+    units_a_shard: int = 32,
 ) -> Plan:
-    """The work of an atlas: responses, then the map, then the renderings of ``rendered`` (layer number to units)."""
+    """The work of an atlas: responses, then the map, then the renderings of ``rendered`` (layer number to units).
+
+    ``more`` are other kinds of pictures of the same units, which follow kind by kind; ``crops`` the units of each layer
+    that get crops, which are small: more units to a shard.
+    """
     count = len(manifest.stimuli["names"])
     starts = range(0, count, stimuli_a_shard)
     shards = [
@@ -170,11 +181,18 @@ def plan(
         for number, start in enumerate(starts)
     ]
     shards.append(Shard("map", "map"))
-    for layer, units in sorted(rendered.items()):
-        for number, start in enumerate(range(0, len(units), units_a_shard)):
-            part = units[start : start + units_a_shard]
-            shards.append(Shard(f"renderings-{layer:03d}-{number:04d}", "renderings", layer=layer, units=part))
-    return Plan(tuple(shards))
+    for kind in ("renderings", *more):
+        shards += _pictures(kind, rendered, units_a_shard)
+    return Plan((*shards, *_pictures("crops", crops or {}, 1024)))
+
+
+def _pictures(kind: str, drawn: Mapping[int, tuple[int, ...]], units_a_shard: int) -> list[Shard]:
+    """The shards of one kind of pictures, of so many units each (layer number to units)."""
+    return [
+        Shard(f"{kind}-{layer:03d}-{number:04d}", kind, layer=layer, units=units[start : start + units_a_shard])
+        for layer, units in sorted(drawn.items())
+        for number, start in enumerate(range(0, len(units), units_a_shard))
+    ]
 
 
 def unlike(one: dict[str, list[float]], other: dict[str, list[float]]) -> list[str]:

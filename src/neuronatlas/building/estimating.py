@@ -10,6 +10,7 @@ from functools import partial
 
 import numpy as np
 
+from neuronatlas.building import cropping
 from neuronatlas.building.settling import Job, spread
 from neuronatlas.building.tasks import THUMBNAIL
 from neuronatlas.errors import NoPictures
@@ -33,7 +34,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class LayerCost:
-    """What the renderings of one layer cost.
+    """What the pictures of one layer cost, those of one kind.
 
     ``asked`` pictures are kept, of ``bytes`` each; ``computed`` are optimised, since tiles are filled up, in ``seconds``
     each.
@@ -46,7 +47,7 @@ class LayerCost:
 
 
 def total(stimuli: int, units: int, stimulus_seconds: float, layers: Iterable[LayerCost]) -> tuple[float, float]:
-    """The seconds and bytes of an atlas: the responses of ``units`` to ``stimuli``, thumbnails, and the renderings."""
+    """The seconds and bytes of an atlas: the responses of ``units`` to ``stimuli``, thumbnails, and the pictures."""
     seconds, size = stimulus_seconds * stimuli, float(stimuli * (4 * units + 3 * THUMBNAIL**2))
     for layer in layers:
         seconds += layer.computed * layer.seconds
@@ -67,6 +68,7 @@ def estimate(job: Job, *, timed: int = 12) -> Estimate:
     times = [_timed(partial(_answered, job.network, [batch] * count, names)) for count in (few, more)]
     stimulus = max(times[1] - times[0], times[1] / 3) / ((more - few) * len(shown))
     counts = Counter(shard.layer for shard in job.plan.of("renderings"))
+    diverse = job.manifest.settings.get("diverse", 0)
     fitted = {number: fit_canvas(job.network, [names[number]], job.recipe) for number in counts}
     drawn = sorted(counts)
     sampled = [drawn[place] for place in spread(len(drawn), timed)]
@@ -79,10 +81,17 @@ def estimate(job: Job, *, timed: int = 12) -> Estimate:
         asked = [len(shard.units) for shard in job.plan.of("renderings") if shard.layer == number]
         computed = sum(_filled(count * job.recipe.restarts, at_once) for count in asked)
         area = height * width
-        costs.append(LayerCost(sum(asked), computed, pace * area, 3 * area + 4 * job.recipe.steps))
-    units, rendered = sum(entry.units for entry in job.manifest.layers), sum(cost.asked for cost in costs)
+        cost = LayerCost(sum(asked), computed, pace * area, 3 * area + 4 * job.recipe.steps)
+        costs += [cost, cost] if "negative" in job.manifest.settings else [cost]
+        if diverse:  # those of a unit keep one processor busy alone
+            several = diverse * sum(asked)
+            costs.append(LayerCost(several, several * processors(), pace * area, 3 * area))
+    units = sum(entry.units for entry in job.manifest.layers)
+    rendered = sum(len(shard.units) for shard in job.plan.of("renderings"))
     seconds, size = total(len(job.stimuli), units, stimulus, costs)
-    return Estimate(units, rendered, len(job.plan.shards), seconds, round(size))
+    pictures, kept = cropping.cost(job)
+    seconds += pictures * stimulus * processors()
+    return Estimate(units, rendered, len(job.plan.shards), seconds, round(size + kept))
 
 
 def _answered(network: Network, batches: list[np.ndarray], names: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""A build carried out: the missing shards, by any executor, then the map and the page.
+"""A build carried out: the missing shards, by any executor, then the map, the crops and the page.
 
 Several processes may work on one folder, each its share or all of them everything: a shard that is there is not made
 again, and one that two of them made at the same time is the same bytes twice.
@@ -21,9 +21,10 @@ import numpy as np
 from neuronatlas import stimuli as showing
 from neuronatlas import view
 from neuronatlas.atlas import Atlas, Shard
+from neuronatlas.building.cropping import crop_opening
 from neuronatlas.building.settling import Job, Source, prepare
 from neuronatlas.building.statistics import merged
-from neuronatlas.building.tasks import KINDS, opening
+from neuronatlas.building.tasks import KINDS, Opening, opening
 from neuronatlas.errors import Unfinished, WrongInput
 from neuronatlas.executors.base import Executor, Failure
 from neuronatlas.executors.local import Here
@@ -79,11 +80,13 @@ def perform(
         if shares == 1 and not first:
             tasks.reverse()  # somebody else does the same, from the other end
         failed: dict[str, str] = {}
+        workers: Executor = executor or Here()
+        opened = opening(job, atlas.folder, threads or workers.threads_each, here=executor is None)
         if tasks:
-            workers: Executor = executor or Here()
-            opened = opening(job, atlas.folder, threads or workers.threads_each, here=executor is None)
             with closing(workers.run(opened, tasks)) as results:
                 failed = work.done(tasks, results)
+        work.map()
+        failed |= work.crops(workers, opened)
         work.finish()
         if failed:
             listed = "; ".join(f"{name}: {reason}" for name, reason in list(failed.items())[:5])
@@ -128,8 +131,7 @@ class _Work:
         return failed
 
     def finish(self) -> None:
-        """The map and the page, by whoever finds everything else there."""
-        self.map()
+        """The page, by whoever finds everything else there."""
         if not self.atlas.missing():
             with self.atlas.turn("page", waiting=True):
                 for orphan in self.atlas.folder.glob(".site.*-*"):  # of a build that was killed while it wrote the page
@@ -154,6 +156,20 @@ class _Work:
             }
             self.atlas.put(shard, tensors, about={"quality": fitted.quality, "notes": list(fitted.notes)})
             self.told("map", 1, 1)
+
+    def crops(self, workers: Executor, opened: Opening) -> dict[str, str]:
+        """The crops, where all responses are there and they are not; those that could not be made, with the reason."""
+        missing = [shard for shard in self.atlas.missing() if shard.kind in ("responses", "crops")]
+        if not missing or missing[0].kind == "responses":
+            return {}
+        with self.atlas.turn("crops", waiting=True):
+            tasks = [shard for shard in missing if not self.atlas.has(shard)]
+            if not tasks:
+                return {}
+            self.told("crops", 0, sum(map(_size, tasks)))
+            opener = crop_opening(self.job, self.atlas, tasks, opened)
+            with closing(workers.run(opener, tasks)) as results:
+                return self.done(tasks, results)
 
     def _fitted(self) -> tuple[ResponseMap, dict[str, np.ndarray]]:
         """The map of all responses, and what else is known of them all where not all are kept."""
@@ -203,7 +219,7 @@ def page_of(atlas: Atlas) -> Path:
 
 def _size(shard: Shard) -> int:
     """The size of a shard in what its kind is counted in: stimuli, units, or one map."""
-    return {"responses": shard.stop - shard.start, "renderings": len(shard.units)}.get(shard.kind, 1)
+    return {"responses": shard.stop - shard.start, "map": 1}.get(shard.kind, len(shard.units))
 
 
 def _state(atlas: Atlas) -> str:

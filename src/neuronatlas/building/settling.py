@@ -25,6 +25,10 @@ _STRETCH, _STRETCHES = 4096, 64
 REVISION = 1
 """Raised with each change that alters the bytes of shards: tiles, batches, what a recipe's words mean, the pooling."""
 """Statistics are kept of stretches of at least so many stimuli, and of so many stretches at most."""
+CROPS = 4
+"""Best stimuli, and worst, of a unit whose crops are kept."""
+DIVERSE = 9
+"""Pictures of one unit that are unlike each other, at most: they are made together, and held in memory so."""
 Source = Callable[[], Network]
 """Makes the network where a worker is; it has to be picklable, as a function of a module is."""
 
@@ -42,7 +46,7 @@ class Job:
     source: Source
 
 
-def prepare(
+def prepare(  # noqa: PLR0913 - what one can say of a build
     network: Network | Source | str,
     stimuli: StimulusSet,
     *,
@@ -52,6 +56,9 @@ def prepare(
     seed: int = 0,
     correlation: str | None = None,
     statistics: bool | None = None,
+    negative: bool = False,
+    diverse: int = 0,
+    crops: bool = True,
 ) -> Job:
     """Settle what a build will do.
 
@@ -61,13 +68,19 @@ def prepare(
     a layer are rendered, evenly spread over it (None: all). ``statistics``: of the responses only their moments, the best
     and worst stimuli of each unit and a sketch are kept, and whole rows of a thousand stimuli; by default, where the
     whole table would be too large to keep. A sketch has Pearson's ``correlation`` alone, a table has "spearman" (its
-    default) too. Raises `UnknownName` or `WrongInput`.
+    default) too.
+    ``negative``: each rendered unit gets a picture of what lowers it as well. ``diverse``, from 2 to `DIVERSE`: and so
+    many that raise it and are as unlike each other as it allows. ``crops``: what each rendered unit of a layer that sees
+    less than the picture sees of its `CROPS` best and worst stimuli, where it answers most, or least. Raises `UnknownName` or `WrongInput`.
     """
     if not len(stimuli):
         message = "stimuli is empty: give at least one picture"
         raise WrongInput(message)
     if units is not None and units < 0:
         message = f"units (={units}) must be 0 or more"
+        raise WrongInput(message)
+    if diverse not in (0, *range(2, DIVERSE + 1)):
+        message = f"diverse (={diverse}) must be 2 to {DIVERSE} pictures a unit, or 0 for none"
         raise WrongInput(message)
     source = _source(network)
     found = source()
@@ -110,12 +123,17 @@ def prepare(
                 "perplexity": response_map.perplexity,
             },
         }
-        | ({"statistics": {"best": BEST, "shown": SHOWN, "sketch": SIZE}} if few else {}),
+        | ({"statistics": {"best": BEST, "shown": SHOWN, "sketch": SIZE}} if few else {})
+        | ({"negative": True} if negative else {})
+        | ({"diverse": diverse} if diverse else {})
+        | ({"crops": CROPS} if crops else {}),
         software=_software(),
     )
     manifest = Manifest.parse(manifest.text(), source="the manifest")  # tuples as a file would give them back
     each = max(_STRETCH, -(-len(stimuli) // _STRETCHES)) if few else 64
-    plan = keeping.plan(manifest, rendered, stimuli_a_shard=each)
+    more = [kind for kind, asked in (("negatives", negative), ("diversity", diverse)) if asked]
+    seeing = {n: rendered[n] for n in rendered if crops and fields[entries[n].name] < found.input.size[1]}
+    plan = keeping.plan(manifest, rendered, more=more, crops=seeing, stimuli_a_shard=each)
     return Job(found, stimuli, manifest, plan, recipe, seed, source)
 
 

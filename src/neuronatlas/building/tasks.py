@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from neuronatlas import objectives
 from neuronatlas.atlas import Atlas, Shard, pack
 from neuronatlas.atlas.schema import unlike
 from neuronatlas.building.settling import Job, Source, probe, spread
@@ -26,8 +27,10 @@ from neuronatlas.stimuli import StimulusSet
 from neuronatlas.units import Unit
 
 THUMBNAIL = 64
-KINDS = ("responses", "renderings")
-"""The shards that are tasks; the map is made of all responses, by whoever has them."""
+APART = 10.0
+"""The weight of the difference between the pictures of a unit, as in `gallery.diversity`."""
+KINDS = ("responses", "renderings", "negatives", "diversity")
+"""The shards that are tasks; the map and the crops are made of all responses, by whoever has them."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Opening:
     preset: str
     seed: int
     statistics: bool = False
+    diverse: int = 0
     threads: int | None = None
     folder: Path | None = None
     identity: str = ""
@@ -53,6 +57,10 @@ class Opening:
 
     def __call__(self) -> Callable[[Shard], bytes]:
         """The worker; raises `WrongInput` where the network is not the one that the build began with."""
+        return Worker(self, self.network())
+
+    def network(self) -> Network:
+        """The network; raises as above."""
         network = self.source()
         if network.fingerprint != self.fingerprint:
             message = (
@@ -67,7 +75,7 @@ class Opening:
                 f"picture, first in layer {others[0]!r}: use the same code everywhere"
             )
             raise WrongInput(message)
-        return Worker(self, network)
+        return network
 
 
 def opening(job: Job, folder: Path, threads: int | None, *, here: bool) -> Opening:
@@ -82,6 +90,7 @@ def opening(job: Job, folder: Path, threads: int | None, *, here: bool) -> Openi
         job.recipe.preset,
         job.seed,
         "statistics" in job.manifest.settings,
+        job.manifest.settings.get("diverse", 0),
         threads,
         folder.absolute(),
         job.manifest.identity,
@@ -100,7 +109,8 @@ class Worker:
         """See `executors.base`."""
         if self._atlas is not None and self._atlas.has(shard):
             return b""
-        return self._responses(shard) if shard.kind == "responses" else self._renderings(shard)
+        make = {"responses": self._responses, "diversity": self._diversity}.get(shard.kind, self._renderings)
+        return make(shard)
 
     @cached_property
     def _atlas(self) -> Atlas | None:
@@ -148,12 +158,17 @@ class Worker:
         return first_alike(item.identity for item in self.given.stimuli)
 
     def _renderings(self, shard: Shard) -> bytes:
-        layer = self.given.layers[shard.layer]
-        units = [Unit(layer, index) for index in shard.units]
+        """The pictures of what raises each unit, or of what lowers it; scores and curves are the unit's own values."""
+        units = [objectives.unit(unit) for unit in self._units(shard)]
+        sign = -1 if shard.kind == "negatives" else 1
         about: dict[str, object]
         try:
             made = render(
-                self.network, units, preset=self.given.preset, seed=self.given.seed, workers=self.given.threads
+                self.network,
+                units if sign > 0 else [-unit for unit in units],
+                preset=self.given.preset,
+                seed=self.given.seed,
+                workers=self.given.threads,
             )
         except NoPictures as error:
             recipe = recipe_of(self.given.preset)
@@ -167,8 +182,8 @@ class Worker:
         else:
             tensors = {
                 "images": np.stack([rendering.pixels for rendering in made]),
-                "scores": np.array([rendering.score for rendering in made], np.float32),
-                "curves": np.stack([rendering.curve for rendering in made]),
+                "scores": sign * np.array([rendering.score for rendering in made], np.float32),
+                "curves": sign * np.stack([rendering.curve for rendering in made]),
             }
             about = {
                 "status": [rendering.status for rendering in made],
@@ -176,6 +191,46 @@ class Worker:
                 "recipe": made[0].recipe.settings,
             }
         return pack(tensors, about)
+
+    def _diversity(self, shard: Shard) -> bytes:
+        """For each unit its pictures that are unlike each other; those of a unit are made together, by one thread."""
+        count, units = self.given.diverse, self._units(shard)
+        together = APART * objectives.diversity(units[0].layer)
+        try:
+            sets = [
+                render(
+                    self.network,
+                    [objectives.unit(unit)] * count,
+                    together=together,
+                    preset=self.given.preset,
+                    seed=self.given.seed,
+                    workers=1,
+                )
+                for unit in units
+            ]
+        except NoPictures as error:
+            tensors: dict[str, np.ndarray] = {
+                "images": np.full((len(units), count, 1, 1, 3), 128, np.uint8),
+                "scores": np.full((len(units), count), np.nan, np.float32),
+            }
+            recipe = recipe_of(self.given.preset)
+            failed = {"status": ["failed"] * len(units), "reason": [str(error)] * len(units)}
+            return pack(tensors, failed | {"recipe": recipe.settings})
+        bad = [next((each for each in made if each.status), None) for made in sets]
+        return pack(
+            {
+                "images": np.stack([[rendering.pixels for rendering in made] for made in sets]),
+                "scores": np.array([[rendering.score for rendering in made] for made in sets], np.float32),
+            },
+            {
+                "status": [each.status if each else "" for each in bad],
+                "reason": [each.reason if each else "" for each in bad],
+                "recipe": sets[0][0].recipe.settings,
+            },
+        )
+
+    def _units(self, shard: Shard) -> list[Unit]:
+        return [Unit(self.given.layers[shard.layer], index) for index in shard.units]
 
 
 def _stacked(pictures: list[np.ndarray]) -> np.ndarray:

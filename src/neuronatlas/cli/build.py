@@ -44,6 +44,8 @@ _WORDS: dict[str, tuple[type, ...]] = {
     "seed": (int,),
 }
 """What an order holds."""
+_LATER: dict[str, Any] = {"negative": False, "diverse": 0, "crops": False}
+"""What an order may hold, with what is meant where it does not."""
 _EXECUTORS = ("local", "ray")
 
 
@@ -69,6 +71,13 @@ def build(
     input_size: Annotated[str | None, INPUT_SIZE] = None,
     channel_order: Annotated[str, CHANNEL_ORDER] = "rgb",
     seed: Annotated[int, SEED] = 0,
+    negative: Annotated[bool, typer.Option("--negative", help="Also a picture of what lowers each unit most.")] = False,
+    diverse: Annotated[
+        int, typer.Option("--diverse", help="Also so many pictures of each unit, 2 to 9, unlike each other.")
+    ] = 0,
+    crops: Annotated[
+        bool, typer.Option("--crops/--no-crops", help="Where in its best and worst stimuli each unit answers.")
+    ] = True,
     executor: Annotated[str, typer.Option("--executor", help="local, or ray for the nodes of a cluster.")] = "local",
     workers: Annotated[
         int | None,
@@ -97,6 +106,9 @@ def build(
         "preset": preset,
         "correlation": correlation,
         "seed": seed,
+        "negative": negative,
+        "diverse": diverse,
+        "crops": crops,
     }
     job = _job(order, images)
     if dry_run:
@@ -201,7 +213,7 @@ def _job(order: dict[str, Any], images: Path) -> Job:
 
     names = ("normalise", "input_size", "channel_order")
     source = _Source(name=order["network"], **{name: order[name] for name in names})
-    choices = {name: order[name] for name in ("layers", "units", "preset", "correlation", "seed")}
+    choices = {name: order[name] for name in ("layers", "units", "preset", "correlation", "seed", *_LATER)}
     job = prepare(source, load_stimuli(images), **choices)
     for note in job.network.notes:
         say(note)
@@ -230,9 +242,11 @@ def _order(folder: Path) -> dict[str, Any]:
         order = json.loads(read_text(folder / ORDER))
     except (AtlasDamaged, OSError, ValueError, RecursionError) as error:
         raise WrongInput(message) from error
-    if not isinstance(order, dict) or not all(
-        isinstance(order.get(word, ...), kinds) for word, kinds in _WORDS.items()
-    ):
+    if not isinstance(order, dict):
+        raise WrongInput(message)
+    order = _LATER | order
+    kinds = _WORDS | {word: (type(value),) for word, value in _LATER.items()}
+    if not all(isinstance(order.get(word, ...), kind) for word, kind in kinds.items()):
         raise WrongInput(message)
     return order
 

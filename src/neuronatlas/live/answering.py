@@ -7,6 +7,7 @@ import threading
 import time
 import warnings
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import accumulate
 
 import numpy as np
@@ -19,6 +20,8 @@ from neuronatlas.networks.base import Network
 from neuronatlas.networks.threads import one_thread
 from neuronatlas.responses import in_colours_of, pixels
 from neuronatlas.stimuli import Stimulus
+from neuronatlas.units import Unit
+from neuronatlas.view.scene import Scene, scene_of
 from neuronatlas.view.scripts import quantise, scale
 
 STRONGEST = 8
@@ -49,7 +52,7 @@ class Answering:
 
     def __init__(self, atlas: Atlas, network: Network) -> None:
         _check(atlas, network)
-        self.network = network
+        self.atlas, self.network = atlas, network
         self.layers = [layer.name for layer in atlas.manifest.layers]
         self._first = [0, *accumulate(layer.units for layer in atlas.manifest.layers)]
         self.reduce = atlas.manifest.settings["reduce"]
@@ -58,6 +61,16 @@ class Answering:
         self._mean, self._spread = _moments(table)
         self._lock = threading.Lock()
         self._recorder: Network | None = None
+
+    @cached_property
+    def scene(self) -> Scene:
+        """What the page shows; read when it is first asked for."""
+        return scene_of(self.atlas)
+
+    @cached_property
+    def units(self) -> dict[Unit, int]:
+        """The number of each unit."""
+        return {unit: number for number, unit in enumerate(self.atlas.units)}
 
     def warm(self) -> None:
         """Do now what the first picture would wait for."""

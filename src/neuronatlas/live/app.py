@@ -19,12 +19,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from neuronatlas.errors import NeuronAtlasError, UnknownName
+from neuronatlas.errors import NeuronAtlasError, UnknownName, WrongInput
 from neuronatlas.live import jobs
 from neuronatlas.live.answering import Answer, Answering
 from neuronatlas.live.guarding import MORE_POLICY
 from neuronatlas.live.uploads import MAX_BYTES, MAX_PIXELS, TooLarge, body_of, read_upload
 from neuronatlas.rendering import PRESETS
+from neuronatlas.units import Unit
+from neuronatlas.view.records import unit_record
 from neuronatlas.view.server import TYPES, inside
 
 LONGEST = 1 << 16
@@ -49,6 +51,7 @@ class Live:
             Route("/api/render", self.render, methods=["POST"]),
             Route("/api/render/{identity}", self.rendering, methods=["GET"]),
             Route("/api/render/{identity}", self.cancel, methods=["DELETE"]),
+            Route("/unit/{address:path}", self.card, methods=["GET"]),
             Route("/{path:path}", self.file, methods=["GET"]),
         ]
         handlers = {NeuronAtlasError: _refused, HTTPException: _not_there, ClientDisconnect: _gone, Exception: _failed}
@@ -90,6 +93,18 @@ class Live:
     async def cancel(self, request: Request) -> Response:
         """Call a rendering off."""
         return JSONResponse({"cancelled": self.renderings.cancel(request.path_params["identity"])})
+
+    async def card(self, request: Request) -> Response:
+        """A unit's card as data, at ``/unit/ADDRESS.json``."""
+        address = request.path_params["address"]
+        return await asyncio.get_running_loop().run_in_executor(None, self._card, address.removesuffix(".json"))
+
+    def _card(self, address: str) -> Response:
+        try:
+            index = self.answering.units[Unit.parse(address)]
+        except (KeyError, WrongInput) as error:
+            raise HTTPException(404, f"there is no unit {address!r} in this atlas") from error
+        return JSONResponse(unit_record(self.answering.scene, index))
 
     def file(self, request: Request) -> Response:
         """A file of the page; its index knows that it is live, and the secret to ask with."""

@@ -6,22 +6,19 @@ Nothing in it depends on when or where it was written: the same scene gives the 
 
 from __future__ import annotations
 
-import glob
 import os
-import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from neuronatlas.errors import WrongInput
 from neuronatlas.view import scripts
+from neuronatlas.view.folders import taking_the_place_of
 from neuronatlas.view.parts import Parts
 from neuronatlas.view.scene import Scene
 
 STATIC = Path(__file__).parent / "static"
 """The bundle that ``web/`` is built into."""
 BUNDLE = ("index.html", "app.js", "app.css", "licences.txt")
-_ABANDONED = 3600.0
 
 
 def write_page(scene: Scene, folder: Path) -> Path:
@@ -33,20 +30,13 @@ def write_page(scene: Scene, folder: Path) -> Path:
     folder = folder.resolve()
     _refuse_strangers(folder)
     bundle = _bundle()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(folder)
-    partial = _beside(folder, "partial")
-    partial.mkdir()
-    try:
+    with taking_the_place_of(folder) as partial:
         for name, content in _files(scene):
             target = partial / name
             target.parent.mkdir(exist_ok=True)
             _write(target, content)
         for source in bundle:
             _write(partial / source.name, source.read_bytes())
-        _swap(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return folder / "index.html"
 
 
@@ -77,34 +67,8 @@ def _refuse_strangers(folder: Path) -> None:
         raise WrongInput(message)
 
 
-def _beside(folder: Path, word: str) -> Path:
-    return folder.parent / f".{folder.name}.{word}-{os.getpid()}"
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what a killed writer left here more than an hour ago."""
-    for word in ("partial", "replaced"):
-        for orphan in folder.parent.glob(f".{glob.escape(folder.name)}.{word}-*"):
-            if time.time() - orphan.stat().st_mtime > _ABANDONED or orphan == _beside(folder, word):
-                shutil.rmtree(orphan, ignore_errors=True)
-
-
 def _write(target: Path, content: bytes) -> None:
     with target.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _swap(partial: Path, folder: Path) -> None:
-    if not folder.exists():
-        partial.rename(folder)
-        return
-    replaced = _beside(folder, "replaced")
-    folder.rename(replaced)
-    try:
-        partial.rename(folder)
-    except BaseException:  # an interrupt too: the old page goes back
-        replaced.rename(folder)
-        raise
-    shutil.rmtree(replaced, ignore_errors=True)

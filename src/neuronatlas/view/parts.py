@@ -16,6 +16,8 @@ from jaxtyping import Float32, Float64, Int32, Int64
 from neuronatlas.errors import UnknownName, WrongInput
 from neuronatlas.maps.circle import onto_disc
 from neuronatlas.view import sprites
+from neuronatlas.view.crops import Crops
+from neuronatlas.view.faces import Faces
 from neuronatlas.view.scene import Scene
 from neuronatlas.view.scripts import (
     BEST,
@@ -58,6 +60,9 @@ class Parts:
                 message = f"units: {str(unit)!r} is in no layer of the scene: list its layer in layers"
                 raise WrongInput(message)
         self._pictured = sorted(scene.pictures)
+        self._faces = Faces(scene)
+        lowered, varied = self._faces.counts
+        self._crops = Crops(scene)
         self._kinds: dict[str, tuple[int, Callable[[int], object]]] = {
             "scene": (0, lambda _: self._overview()),
             "circle": (0, lambda _: column(self._circle(), "f32")),
@@ -69,6 +74,9 @@ class Parts:
             "strongest": (_blocks(len(scene.stimuli), self.strong), self._strongest),
             "details": (_blocks(len(scene.units), DETAILS), self._details),
             "pictures": (_blocks(len(self._pictured), self.pack), self._pictures),
+            "negatives": (lowered, self._faces.negatives),
+            "diverse": (varied, self._faces.diverse),
+            "crops": (self._crops.count, self._crops.part),
             "stimuli": (_blocks(len(scene.stimuli), self.stimulus_pack), self._stimuli),
         }
 
@@ -195,6 +203,8 @@ class Parts:
             "neighbours": min(NEIGHBOURS, scene.neighbours.shape[1]),
             "facts": [[str(key), str(value)] for key, value in scene.facts.items()],
             "command": scene.command,
+            **self._faces.overview(),
+            **self._crops.overview(),
         }
 
     def _circle(self) -> Float32[np.ndarray, "units 2"]:

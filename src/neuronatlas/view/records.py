@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, SupportsFloat
 
 import numpy as np
 
-from neuronatlas.view.scene import Scene
+from neuronatlas.view.scene import Scene, ScenePicture
 from neuronatlas.view.scripts import NEIGHBOURS, best
 
 
@@ -19,6 +19,7 @@ def unit_record(scene: Scene, index: int) -> dict[str, Any]:
     responses = scene.responses[:, [index]]
     picture = scene.pictures.get(index)
     position = scene.positions[index].tolist()
+    boxes = [{crop.stimulus: list(crop.box) for crop in side} for side in scene.crops.get(index, ((), ()))]
     return {
         "unit": str(unit),
         "layer": layer.name,
@@ -30,10 +31,12 @@ def unit_record(scene: Scene, index: int) -> dict[str, Any]:
         "status": scene.status[index],
         "reason": scene.reasons.get(index, ""),
         "position": [_plain(each) for each in position] if all(map(math.isfinite, position)) else None,
-        "score": None if picture is None else _plain(np.float32(picture.score)),
+        "score": None if picture is None else _score(picture),
+        "negative": {"score": _score(scene.negatives[index])} if index in scene.negatives else None,
+        "diverse": [{"score": _score(each)} for each in scene.diverse.get(index, ())],
         "numbers": {name: _plain(column[index]) for name, column in scene.numbers.items()},
-        "best": _answers(scene, *best(responses)),
-        "worst": _answers(scene, (worst := best(-responses))[0], -worst[1]),
+        "best": _answers(scene, *best(responses), boxes[0]),
+        "worst": _answers(scene, (worst := best(-responses))[0], -worst[1], boxes[1]),
         "neighbours": [
             {"unit": str(scene.units[other]), "correlation": _plain(correlation)}
             for other, correlation in zip(
@@ -45,12 +48,24 @@ def unit_record(scene: Scene, index: int) -> dict[str, Any]:
     }
 
 
-def _answers(scene: Scene, stimuli: np.ndarray, values: np.ndarray) -> list[dict[str, object]]:
+def _answers(
+    scene: Scene, stimuli: np.ndarray, values: np.ndarray, boxes: Mapping[int, list[int]]
+) -> list[dict[str, object]]:
+    """``box``: where in the stimulus the unit answers most, or least, in pixels of the network's input."""
     return [
-        {"stimulus": scene.stimuli[number].name, "label": scene.stimuli[number].label, "response": _plain(value)}
+        {
+            "stimulus": scene.stimuli[number].name,
+            "label": scene.stimuli[number].label,
+            "response": _plain(value),
+            "box": boxes.get(number),
+        }
         for number, value in zip(stimuli[0].tolist(), _flat(values), strict=True)
         if number >= 0
     ]
+
+
+def _score(picture: ScenePicture) -> float | None:
+    return _plain(np.float32(picture.score))
 
 
 def _flat(values: np.ndarray) -> Sequence[float]:

@@ -6,9 +6,9 @@ A viewer asks for a `Scene` and never for an atlas, a network or a file, so a ne
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float32, Int32, UInt8
@@ -18,6 +18,8 @@ from neuronatlas.atlas import Atlas, LayerEntry, Manifest
 from neuronatlas.maps.clusters import clusters_of
 from neuronatlas.units import Unit
 
+Tensors = Mapping[str, np.ndarray]
+Shown = TypeVar("Shown")
 _QUALITIES = {
     "trustworthiness": "Trustworthiness of the map",
     "recall": "Neighbours kept on the map",
@@ -55,6 +57,19 @@ class ScenePicture:
 
 
 @dataclass(frozen=True, eq=False)
+class SceneCrop:
+    """What a unit sees of a stimulus, index ``stimulus``, where it answers most, or least.
+
+    ``box`` is its top, left, bottom and right in pixels of the network's input, the last two not included; ``image`` that
+    part, uint8 RGB.
+    """
+
+    stimulus: int
+    box: tuple[int, int, int, int]
+    image: UInt8[np.ndarray, "side side 3"]
+
+
+@dataclass(frozen=True, eq=False)
 class Scene:
     """All that is shown. Index i always means ``units[i]``, index s ``stimuli[s]``.
 
@@ -63,6 +78,10 @@ class Scene:
     yet); ``reasons`` explains it.
     ``neighbours`` holds the most correlated units, best first, -1 where there are fewer; ``correlations`` fits it.
     ``pictures`` is keyed by unit index; a unit without one was not asked for or has a status that says why.
+    ``negatives`` are pictures of what lowers a unit, with the low value that it takes there; ``diverse`` several pictures
+    that raise it and are unlike each other. Both may be of any units, and have no status.
+    ``crops`` are what a unit sees of some of its best stimuli and of some of its worst, in their order; their boxes are
+    counted in pixels of ``input_size``, the height and width of what the network is shown.
     ``facts`` is the provenance: flat text to text, shown as it is; ``command`` is what makes the picture of
     a unit ``UNIT`` again, "" if unknown.
     ``numbers`` has columns of the unit table by name, NaN where a unit has none; ``clusters`` the number of the patch of
@@ -83,16 +102,27 @@ class Scene:
     facts: Mapping[str, str]
     numbers: Mapping[str, Float32[np.ndarray, " units"]] = field(default_factory=dict)
     clusters: Int32[np.ndarray, " units"] | None = None
+    negatives: Mapping[int, ScenePicture] = field(default_factory=dict)
+    diverse: Mapping[int, tuple[ScenePicture, ...]] = field(default_factory=dict)
+    crops: Mapping[int, tuple[tuple[SceneCrop, ...], tuple[SceneCrop, ...]]] = field(default_factory=dict)
+    input_size: tuple[int, int] = (0, 0)
     command: str = ""
 
 
 def scene_of(atlas: Atlas) -> Scene:
     """The scene of an atlas that has its map; raises `AtlasDamaged` where a shard is not as it was written."""
     manifest, plan = atlas.manifest, atlas.plan
-    first = dict(zip([layer.name for layer in manifest.layers], _offsets(manifest.layers), strict=True))
+    offsets = _offsets(manifest.layers)
+    first = dict(zip([layer.name for layer in manifest.layers], offsets, strict=True))
     laid_out, about = atlas.get(plan.of("map")[0])
     table = atlas.responses()
-    thumbnails = [each for shard in plan.of("responses") for each in atlas.get(shard)[0]["thumbnails"]]
+    thumbnails: list[np.ndarray] = []
+    shown: dict[int, int] = {}  # the place of each stimulus that is shown
+    for shard in plan.of("responses"):
+        tensors, _ = atlas.get(shard)
+        thumbnails.extend(tensors["thumbnails"])
+        for number in tensors.get("shown", np.arange(shard.start, shard.stop)).tolist():
+            shown[number] = len(shown)
     status = ["" if np.isfinite(place).all() else "constant" for place in laid_out["positions"]]
     reasons: dict[int, str] = {}
     pictures: dict[int, ScenePicture] = {}
@@ -108,8 +138,7 @@ def scene_of(atlas: Atlas) -> Scene:
             if made["status"][row]:
                 status[unit], reasons[unit] = made["status"][row], made["reason"][row]
                 continue
-            image = np.broadcast_to(tensors["images"][row], (*tensors["images"].shape[1:3], 3))  # grey ones too
-            pictures[unit] = ScenePicture(image, float(tensors["scores"][row]), tensors["curves"][row])
+            pictures[unit] = _picture(tensors["images"][row], tensors["scores"][row], tensors["curves"][row])
     return Scene(
         title=manifest.network["name"],
         layers=tuple(
@@ -128,8 +157,63 @@ def scene_of(atlas: Atlas) -> Scene:
         facts=_facts(manifest, about),
         numbers=insight.numbers_of(table.values, table.labels),
         clusters=clusters_of(laid_out["positions"]),
+        negatives=dict(_others(atlas, "negatives", offsets, _negative)),
+        diverse=dict(_others(atlas, "diversity", offsets, _diverse)),
+        crops=dict(_crops(atlas, offsets, shown)),
+        input_size=tuple(manifest.network["input"]["size"]),
         command=_command(manifest),
     )
+
+
+def _others(
+    atlas: Atlas, kind: str, offsets: Sequence[int], picture: Callable[[Tensors, int], Shown]
+) -> Iterator[tuple[int, Shown]]:
+    """Of each unit what the shards of a kind hold of it, where they are there and it was made."""
+    for shard in atlas.plan.of(kind):
+        if atlas.state(shard) == "absent":
+            continue
+        tensors, about = atlas.get(shard)
+        for row, index in enumerate(shard.units):
+            if not about["status"][row]:
+                yield offsets[shard.layer] + index, picture(tensors, row)
+
+
+def _negative(tensors: Tensors, row: int) -> ScenePicture:
+    return _picture(tensors["images"][row], tensors["scores"][row], tensors["curves"][row])
+
+
+def _diverse(tensors: Tensors, row: int) -> tuple[ScenePicture, ...]:
+    nothing = np.zeros(0, np.float32)
+    pairs = zip(tensors["images"][row], tensors["scores"][row], strict=True)
+    return tuple(_picture(image, score, nothing) for image, score in pairs)
+
+
+def _crops(
+    atlas: Atlas, offsets: Sequence[int], shown: Mapping[int, int]
+) -> Iterator[tuple[int, tuple[tuple[SceneCrop, ...], tuple[SceneCrop, ...]]]]:
+    """Of each unit that has any crops those of its best and of its worst stimuli."""
+    for shard in atlas.plan.of("crops"):
+        if atlas.state(shard) == "absent":
+            continue
+        tensors, _ = atlas.get(shard)
+        for row, index in enumerate(shard.units):
+            best, worst = (
+                tuple(
+                    SceneCrop(shown[number], tuple(tensors["boxes"][row, side, rank].tolist()), image)
+                    for rank, (number, image) in enumerate(
+                        zip(tensors["stimuli"][row, side].tolist(), tensors["crops"][row, side], strict=True)
+                    )
+                    if number in shown
+                )
+                for side in (0, 1)
+            )
+            if best or worst:
+                yield offsets[shard.layer] + index, (best, worst)
+
+
+def _picture(image: np.ndarray, score: np.floating[Any], curve: np.ndarray) -> ScenePicture:
+    """A picture in three colours, grey ones too."""
+    return ScenePicture(np.broadcast_to(image, (*image.shape[:2], 3)), float(score), curve)
 
 
 def _offsets(layers: Sequence[LayerEntry]) -> list[int]:

@@ -14,6 +14,7 @@ interface Pane {
   ready: boolean;
   unit: string | null;
   stimulus: string | null;
+  hover: string | null;
 }
 
 class Shell {
@@ -62,7 +63,7 @@ class Shell {
     const frame = h("iframe", { src: `atlas-${number}/index.html?embed=1`, title: `Atlas ${number + 1}: ${title}` });
     byId("panes").append(h("section", { class: "pane", "aria-label": title },
       h("div", { class: "pane-head" }, h("h2", {}, title), says), frame));
-    return { frame, says, ready: false, unit: null, stimulus: null };
+    return { frame, says, ready: false, unit: null, stimulus: null, hover: null };
   }
 
   /** A page tells of a change. Its first word says that it is there, and it is told where the others are. */
@@ -83,6 +84,10 @@ class Shell {
     if (word.unit !== undefined && word.unit !== pane.unit) {
       pane.unit = word.unit;
       this.open(word.unit === null ? null : { pane: number, unit: word.unit }, number);
+    }
+    if (word.hover !== undefined && word.hover !== pane.hover) {
+      pane.hover = word.hover;
+      this.point(word.hover === null ? null : { pane: number, unit: word.hover }, number);
     }
     if (word.camera && this.together) this.look(word.camera, number);
   }
@@ -111,14 +116,19 @@ class Shell {
     this.write();
   }
 
+  /** The match of the unit under the pointer has a ring in the other panes. */
+  private point(under: Shell["opened"], except: number): void {
+    this.panes.forEach((_, number) => number !== except && this.tell(number, { hover: this.unitFor(number, under) }));
+  }
+
   private look(camera: Camera, except: number): void {
     this.panes.forEach((_, number) => number !== except && this.tell(number, { camera }));
   }
 
   /** The address that a pane shows: the unit that was opened, or its match. */
-  private unitFor(number: number): string | null {
-    if (!this.opened) return null;
-    const { pane, unit } = this.opened;
+  private unitFor(number: number, opened = this.opened): string | null {
+    if (!opened) return null;
+    const { pane, unit } = opened;
     if (pane === number) return unit;
     const from = this.comparison.sides[pane].find.get(unit);
     const found = from === undefined ? null : this.comparison.pair(pane, number).match(from);

@@ -29,6 +29,8 @@ export class MapView {
   dots: Dots | null = null;
   thumbnails: Thumbnail[] = [];
   hovered: number | null = null;
+  /** The match of the unit under the pointer on another page. */
+  pointed: number | null = null;
   showPictures = true;
   /** The numbers that colour the map, once they are here; null for the layers. */
   shown: Shown | null = null;
@@ -282,17 +284,15 @@ export class MapView {
   private draw(): void {
     const { dots, renderer, size } = this;
     if (!dots || !size.width) return;
-    const dark = isDark();
-    const accent: Rgb = dark ? [255, 255, 255] : [17, 24, 39];
-    const marked = { open: this.unit, hovered: this.hovered, accent };
+    const dark = isDark(), accent: Rgb = dark ? [255, 255, 255] : [17, 24, 39];
+    const hovered = this.hovered ?? this.pointed;
+    const marked = { open: this.unit, hovered, accent };
     this.thumbnails = this.showPictures ? this.pictures.visible(this.camera, size, this.home.zoom, marked) : [];
     const few = renderer?.name === "canvas" && this.moving ? Math.ceil(dots.units.length / MOVING) : 1;
     const frame: Frame = {
       camera: this.camera, ...size, dots: this.filling ? EMPTY : dots, picture: this.filling, stride: few,
-      links: this.links, thumbnails: this.thumbnails, rings: ringsOf(this.app.atlas, [this.unit, this.hovered], this.thumbnails), radius: this.radius,
-      outline: dark ? [235, 240, 248] : [20, 26, 34],
-      accent,
-      ground: dark ? [14, 17, 22] : [246, 247, 249],
+      links: this.links, thumbnails: this.thumbnails, rings: ringsOf(this.app.atlas, [this.unit, hovered], this.thumbnails), radius: this.radius,
+      outline: dark ? [235, 240, 248] : [20, 26, 34], accent, ground: dark ? [14, 17, 22] : [246, 247, 249],
     };
     renderer?.draw(frame);
     this.onDrawn();

@@ -36,7 +36,7 @@ const near = new IntersectionObserver((seen) => {
 }, { rootMargin: "300px" });
 
 /** Give an image its address when it comes near the window: pictures lie many to a part, and parts are large. */
-function late(image: HTMLImageElement, source: () => Promise<string>): HTMLImageElement {
+export function late(image: HTMLImageElement, source: () => Promise<string>): HTMLImageElement {
   waiting.set(image, source);
   near.observe(image);
   return image;

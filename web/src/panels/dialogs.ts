@@ -10,6 +10,7 @@ const KEYS: [string, string][] = [
   ["+ − 0", "zoom in, zoom out, see all (on the map)"],
   ["L", "draw round units on the map to select them (or Shift and drag)"],
   ["V", "select all units in view"],
+  ["J", "the open unit's card as JSON"],
   ["S", "put the open unit into the selection, or take it out"],
   [", .", "previous and next stimulus"],
   ["Space", "run the film strip, or halt it"],
@@ -59,9 +60,8 @@ export function closeDialog(): boolean {
   return open !== null;
 }
 
-function show(id: "facts" | "help", title: string, ...children: HTMLElement[]): void {
+export function show(id: "facts" | "help" | "twin", title: string, ...children: HTMLElement[]): void {
   const dialog = byId(id) as HTMLDialogElement;
-  if (dialog.open) return;
   dialog.replaceChildren(
     h("div", { class: "dialog-head" }, h("h2", {}, title),
       h("button", { type: "button", class: "round", "aria-label": "Close", click: () => dialog.close() }, icon("close"))),
@@ -69,5 +69,5 @@ function show(id: "facts" | "help", title: string, ...children: HTMLElement[]): 
   dialog.onclick = (event) => {
     if (event.target === dialog) dialog.close();
   };
-  dialog.showModal();
+  if (!dialog.open) dialog.showModal();
 }

@@ -1,23 +1,29 @@
 /** Units as data for other programs: the twin of a card as JSON, a selection as JSON or CSV. */
 
 import type { App } from "../app";
+import type { Seen } from "../crops";
 import { h } from "../dom";
 import { named, shown, subjectOf } from "../map/shown";
+import type { Answer } from "../parts";
 
 /** What a card says of a unit. The same as `neuronatlas.view.records.unit_record` writes. */
 export async function record(app: App, unit: number): Promise<Record<string, unknown>> {
   const { atlas } = app;
   const detail = await atlas.detail(unit);
   const layer = atlas.layers[atlas.layerOf[unit]];
-  const answers = (some: { stimulus: number; value: number }[]): unknown[] => some.map(({ stimulus, value }) => (
-    { stimulus: atlas.stimuli[stimulus].name, label: atlas.stimuli[stimulus].label, response: plain(value) }));
+  const seen = await atlas.crops.of(unit);
+  const answers = (some: Answer[], crops: Seen["best"]): unknown[] => some.map(({ stimulus, value }) => ({
+    stimulus: atlas.stimuli[stimulus].name, label: atlas.stimuli[stimulus].label, response: plain(value), box: crops.get(stimulus)?.box ?? null,
+  }));
   const numbers = await Promise.all(atlas.numbers.map(async (name) => [name, plain((await atlas.number(name))[unit])] as const));
+  const lowest = atlas.faces.lowest(unit);
   return {
     unit: atlas.address(unit), layer: layer.name, kind: layer.kind, index: atlas.indexOf[unit], shape: layer.shape,
     receptive_field: layer.field, network: atlas.title, status: atlas.status(unit), reason: atlas.reason(unit),
     position: atlas.placed(unit) ? [plain(atlas.plane[2 * unit]), plain(atlas.plane[2 * unit + 1])] : null,
-    score: plain(atlas.score[unit]), numbers: Object.fromEntries(numbers),
-    best: answers(detail.best), worst: answers(detail.worst),
+    score: plain(atlas.score[unit]), negative: lowest === null ? null : { score: plain(lowest) },
+    diverse: (await atlas.faces.diverse(unit)).map(({ score }) => ({ score: plain(score) })), numbers: Object.fromEntries(numbers),
+    best: answers(detail.best, seen.best), worst: answers(detail.worst, seen.worst),
     neighbours: detail.neighbours.map(({ unit: other, correlation }) => ({ unit: atlas.address(other), correlation: plain(correlation) })),
     provenance: Object.fromEntries(atlas.facts),
   };

@@ -1,13 +1,14 @@
 /** The card of a unit: what it wants to see, how surely, what excites it most, and who fires with it. */
 
 import type { App } from "../app";
-import type { Answer, Detail } from "../data";
+import type { Detail } from "../data";
 import { byId, h, icon, number } from "../dom";
 import type { More } from "../live/live";
+import { stimuliOf } from "./best";
 import { classes, histogram, tuningCurve, valuesOf, varied } from "./charts";
 import { curve } from "./curve";
-import { likeness, stimulusPicture, swatch, unitPicture, why } from "./common";
-import { record, save } from "./records";
+import { faces } from "./faces";
+import { likeness, swatch, unitPicture, why } from "./common";
 
 /** `workshop` makes what a card has more where the network is at hand. */
 export function unitCard(app: App, workshop: More, showOnMap: (unit: number) => void): void {
@@ -59,9 +60,7 @@ function top(app: App, unit: number, showOnMap: (unit: number) => void): HTMLEle
     step(1, "right", "Next unit (right arrow)"),
     h("span", { class: "grow" }),
     h("button", {
-      type: "button", class: "round", title: "This card as JSON", "aria-label": "This card as JSON", click: () => {
-        void record(app, unit).then((twin) => save(`${atlas.address(unit)}.json`, `${JSON.stringify(twin, null, 1)}\n`, "application/json"));
-      },
+      type: "button", class: "round", title: "This card as JSON (J)", "aria-label": "This card as JSON", click: () => app.go({ json: true }),
     }, icon("download")),
     atlas.placed(unit) && h("button", {
       type: "button", class: "round", title: "Show on the map", "aria-label": "Show on the map",
@@ -84,6 +83,7 @@ function top(app: App, unit: number, showOnMap: (unit: number) => void): HTMLEle
     parts.push(h("p", { class: "status", "data-status": status },
       h("strong", {}, status[0].toUpperCase() + status.slice(1)), reason ? `: ${reason}` : ` — ${why(app, unit)}`));
   }
+  parts.push(...faces(app, unit));
   return parts;
 }
 
@@ -109,7 +109,7 @@ function lower(app: App, unit: number, detail: Detail): HTMLElement[] {
   parts.push(list);
   const drawing = detail.curve && curve(detail.curve);
   if (drawing) parts.push(h("section", {}, h("h3", {}, "How the score grew"), wrap(drawing)));
-  if (detail.best.length) parts.push(stimuliOf(app, "Best stimuli", detail.best), neighbours(app, detail), stimuliOf(app, "Worst stimuli", detail.worst));
+  if (detail.best.length) parts.push(stimuliOf(app, unit, "best", detail.best), neighbours(app, detail), stimuliOf(app, unit, "worst", detail.worst));
   else parts.push(neighbours(app, detail));
   if (atlas.columns && detail.most > detail.least) {
     const charts = h("section", { class: "charts" });
@@ -151,20 +151,6 @@ function again(app: App, unit: number): HTMLElement {
   } }, "Copy");
   const code = h("code", { class: "command", tabindex: "0" }, command);
   return h("section", {}, h("h3", {}, "Make its picture again", copy), code);
-}
-
-function stimuliOf(app: App, title: string, some: Answer[]): HTMLElement {
-  const { atlas } = app;
-  return h("section", { class: "best" },
-    h("h3", {}, title, h("span", { class: "note" }, "click to colour the map")),
-    h("div", { class: "row" }, ...some.map(({ stimulus, value }) => {
-      const { name, label } = atlas.stimuli[stimulus];
-      return h("button", {
-        type: "button", class: "tile", title: label ? `${name} (${label})` : name, "data-stimulus": stimulus,
-        "aria-label": `${name}, response ${number(value)}`, "aria-pressed": String(app.route.stimulus === stimulus),
-        click: () => app.go({ stimulus: app.route.stimulus === stimulus ? null : stimulus, label: null }),
-      }, stimulusPicture(app, stimulus), h("span", { class: "value" }, number(value)));
-    })));
 }
 
 function neighbours(app: App, detail: Detail): HTMLElement {
