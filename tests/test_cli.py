@@ -173,7 +173,7 @@ def test_build_skips_and_counts_a_truncated_picture_and_view_serves_the_page(pic
     words = ["build", NETWORK, "--images", folder, "-o", tmp_path / "a.atlas", "--layers", "stem", "--units", "2"]
     planned = run(*words, "--dry-run")
     assert planned.returncode == 0
-    assert "32 units, 2 to render, 40 stimuli, 3 shards" in planned.stdout
+    assert "32 units, 2 to render, 40 stimuli, 4 shards" in planned.stdout
     assert not (tmp_path / "a.atlas").exists()
     built = run(*words)
     assert built.returncode == 0, built.stderr
@@ -191,4 +191,4 @@ def test_build_skips_and_counts_a_truncated_picture_and_view_serves_the_page(pic
             assert b"<html" in answer.read()
         server.terminate()
     bad = run("verify", tmp_path / "a.atlas", "--json")
-    assert json.loads(bad.stdout) == {"shards": 3, "bad": {}}
+    assert json.loads(bad.stdout) == {"shards": 4, "bad": {}}

@@ -29,14 +29,13 @@ def opened_card(visit, scene, unit: int):  # type: ignore[no-untyped-def]
 @pytest.mark.parametrize("unit", CROPPED)
 def test_each_of_the_first_stimuli_has_its_box_and_its_crop(unit, open_page, scene):
     with open_page() as visit:
-        visit.wait("document.body")
         for section, side, where in zip(
             opened_card(visit, scene, unit), scene.crops[unit], ("most", "least"), strict=True
         ):
             tiles = section.locator("button.tile")
             assert tiles.count() == 8
             assert section.locator(".crop").count() == 4
-            lines = section.locator("button.tile .field")
+            lines = section.locator("button.tile .seen")
             assert lines.count() == section.locator(".crop img").count() == len(side)
             shown = [int(tiles.nth(k).get_attribute("data-stimulus")) for k in range(4)]
             assert [number for number in shown if number in {crop.stimulus for crop in side}] == [
@@ -48,7 +47,7 @@ def test_each_of_the_first_stimuli_has_its_box_and_its_crop(unit, open_page, sce
                 name = scene.stimuli[crop.stimulus].name
                 assert image.get_attribute("alt") == f"What {scene.units[unit]} sees of {name} where it answers {where}"
                 picture = tiles.nth(place).locator(".sight").bounding_box()
-                line = tiles.nth(place).locator(".field").bounding_box()
+                line = tiles.nth(place).locator(".seen").bounding_box()
                 top, left, bottom, right = crop.box  # of a picture of 120 x 160, whose middle square is shown
                 expected = [max(0, left - 20) / 120, top / 120, max(0, right - 20) / 120, bottom / 120]
                 width, height = max(4, line["width"]), max(4, line["height"])
@@ -75,7 +74,7 @@ def test_a_card_without_crops_is_as_it_was(open_page, scene):
         visit.unit("features.0:14")
         visit.wait("atlas.unit === 'features.0:14'")
         visit.page.locator("#card .near").wait_for()
-        assert visit.page.locator("#card .crop, #card .sight, #card .field").count() == 0
+        assert visit.page.locator("#card .crop, #card .sight, #card .seen").count() == 0
         assert visit.page.locator("#card .best .row").count() == 2
 
 

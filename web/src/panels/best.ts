@@ -38,7 +38,7 @@ function outlined(app: App, stimulus: number, side: keyof Seen, seen: Promise<Se
     const found = all[side].get(stimulus);
     if (!found) return;
     const [top, left, bottom, right] = app.atlas.crops.within(found.box).map((part) => 100 * part);
-    const line = h("span", { class: "field" });
+    const line = h("span", { class: "seen" });
     Object.assign(line.style, { top: `${top}%`, left: `${left}%`, height: `${bottom - top}%`, width: `${right - left}%` });
     picture.append(line);
   }, () => undefined);

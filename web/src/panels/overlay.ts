@@ -81,7 +81,7 @@ function ofNumbers(app: App, numbers: Shown, units: string): HTMLElement[] {
   return [head, scale,
     h("div", { class: "ticks" }, ...ticks.map((tick) => h("span", {}, subject && !diverging ? String(tick) : told(numbers, tick)))),
     ...(route.stimulus === null || route.minus ? [] : strip(app, route.stimulus)),
-    h("p", { class: "note" }, subject ? "0 and 1 are each unit's 1st and 99th percentile over all stimuli"
+    h("p", { class: "note" }, subject ? `${diverging ? "Of responses between 0 and 1:" : "0 and 1 are"} each unit's 1st and 99th percentile over all stimuli`
       : "The ends are the 1st and 99th percentile of all units")];
 }
 
@@ -95,6 +95,6 @@ function strip(app: App, stimulus: number): HTMLElement[] {
       return h("a", {
         href: app.link({ place: { at: "unit", unit } }), title: `${address}: among the units that it excites most`,
         "aria-label": address,
-      }, unitPicture(app, unit));
+      }, unitPicture(app, unit), h("span", { class: "name" }, swatch(app, app.atlas.layerOf[unit]), h("bdi", {}, address)));
     }))];
 }

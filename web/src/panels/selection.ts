@@ -23,14 +23,14 @@ export function selectionPanel(app: App): void {
         if (records.length % 50 === 0) words.textContent = `${records.length} of ${units.length} read`;
       }
       words.textContent = "";
-      save("units.json", `${JSON.stringify(records, null, 1)}\n`, "application/json");
+      save(`${app.atlas.title}-units.json`, `${JSON.stringify(records, null, 1)}\n`, "application/json");
     };
     panel.replaceChildren(
       h("div", { class: "card-bar" }, h("h2", {}, count(units.length, "unit"), " selected"), h("span", { class: "grow" }),
         h("button", { type: "button", class: "round", title: "Forget the selection (Esc)", "aria-label": "Forget the selection",
           click: () => app.select([]) }, icon("close"))),
       h("div", { class: "controls" },
-        h("button", { type: "button", class: "button", click: () => void csv(app, units).then((table) => save("units.csv", table, "text/csv")) }, "CSV"),
+        h("button", { type: "button", class: "button", click: () => void csv(app, units).then((table) => save(`${app.atlas.title}-units.csv`, table, "text/csv")) }, "CSV"),
         h("button", { type: "button", class: "button", click: () => void json() }, "JSON"), words),
       h("p", { class: "note" }, layersOf(app, units)), grid);
     fill(app, grid, units, 0);

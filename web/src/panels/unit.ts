@@ -75,9 +75,11 @@ function top(app: App, unit: number, showOnMap: (unit: number) => void): HTMLEle
   const from = h("p", { class: "from" }, swatch(app, atlas.layerOf[unit]),
     h("a", { href: app.link({ place: { at: "layer", layer: atlas.layerOf[unit] } }) }, layer.name),
     ` · ${layer.kind}`);
-  const picture = h("figure", { class: "portrait" }, unitPicture(app, unit));
-  const parts: HTMLElement[] = [bar, title, from, picture];
   const status = atlas.status(unit);
+  const standIn = !atlas.isPictured(unit) && (!status || status === "waiting");
+  const picture = h("figure", { class: "portrait" }, standIn ? likeness(app, unit) : unitPicture(app, unit),
+    standIn && h("figcaption", { class: "note" }, `${why(app, unit)}: its best stimulus`));
+  const parts: HTMLElement[] = [bar, title, from, picture];
   if (status) {
     const reason = atlas.reason(unit);
     parts.push(h("p", { class: "status", "data-status": status },
