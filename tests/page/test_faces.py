@@ -77,10 +77,12 @@ def test_a_page_of_50_000_units_with_all_pictures_is_below_2_000_files(scene):
     picture, layer = next(iter(scene.pictures.values())), SceneLayer("wide", "Linear", count, (count,), None)
     many = replace(_empty(scene, layer), pictures=dict.fromkeys(range(count), picture))
     many = replace(many, negatives=many.pictures, diverse=dict.fromkeys(range(count), (picture,) * 9))
+    many = replace(many, crops=dict.fromkeys(range(count), next(iter(scene.crops.values()))))
     keys = list(Parts(many))
     assert len(keys) < 2_000
     assert sum(key.startswith("negatives-") for key in keys) == 256
     assert sum(key.startswith("diverse-") for key in keys) == 256
+    assert sum(key.startswith("crops-") for key in keys) == 256
 
 
 def _empty(scene: Scene, layer: SceneLayer) -> Scene:

@@ -10,7 +10,7 @@ from neuronatlas.view import sprites
 from neuronatlas.view.scene import Scene, SceneCrop
 from neuronatlas.view.scripts import column
 
-PACKS = 64
+PACKS = 256
 """Parts, at most: then a page of 50,000 units is below 2,000 files."""
 PACK = 8
 """Units in one part, where they are few."""
