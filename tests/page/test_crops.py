@@ -105,18 +105,3 @@ def test_their_parts_are_few_however_many_units_have_them(scene):
     keys = [key for key in parts if key.startswith("crops-")]
     assert len(keys) == -(-count // 8)
     assert sum(len(parts.value(key)) for key in keys) == count
-    units = 50_000
-    wide = replace(
-        scene,
-        layers=(replace(scene.layers[0], units=units),),
-        units=tuple(replace(scene.units[0], index=index) for index in range(units)),
-        positions=np.zeros((units, 2), np.float32),
-        status=("",) * units,
-        reasons={},
-        responses=np.zeros((len(scene.stimuli), units), np.float32),
-        neighbours=np.full((units, 1), -1, np.int32),
-        correlations=np.zeros((units, 1), np.float32),
-        pictures={},
-        crops=dict.fromkeys(range(units), scene.crops[CROPPED[0]]),
-    )
-    assert sum(key.startswith("crops-") for key in Parts(wide)) == 64
