@@ -22,9 +22,9 @@ from neuronatlas.rendering import Recipe, recipe_of
 from neuronatlas.stimuli import StimulusSet
 
 _STRETCH, _STRETCHES = 4096, 64
+"""Statistics are kept of stretches of at least so many stimuli, and of so many stretches at most."""
 REVISION = 1
 """Raised with each change that alters the bytes of shards: tiles, batches, what a recipe's words mean, the pooling."""
-"""Statistics are kept of stretches of at least so many stimuli, and of so many stretches at most."""
 CROPS = 4
 """Best stimuli, and worst, of a unit whose crops are kept."""
 DIVERSE = 9
