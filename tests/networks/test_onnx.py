@@ -609,7 +609,7 @@ def test_a_picture_of_a_trained_networks_unit_is_torchs(pair: tuple[TorchNetwork
     )
     found, expected, start = (
         neuronatlas.render(each, f"{name}:7", preset="fast", steps=steps, canvas=(96, 96), seed=1, workers=1).image
-        for each, steps in ((network, 8), (twin, 8), (network, 1))
+        for each, steps in ((network, 4), (twin, 4), (network, 1))
     )
     apart, moved = float(np.abs(found - expected).mean()), float(np.abs(found - start).mean())
     assert moved > 0.01

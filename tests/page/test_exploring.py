@@ -263,6 +263,7 @@ def test_the_keyboard_reaches_everything(open_page):
         press("Escape")
         visit.wait("atlas.place === 'map'")
         visit.go("#/layer/head")
+        visit.wait("!document.querySelector('#layer').hidden")
         press("[")
         visit.wait("location.hash.startsWith('#/layer/blocks.5')")
         press("Escape")
