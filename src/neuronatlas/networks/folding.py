@@ -3,7 +3,8 @@
 - A batch norm goes into the convolution before it: with ``y = g (x - m) / sqrt(v + e) + b`` after a convolution of
   weights ``w`` and bias ``c``, the convolution of weights ``w g / sqrt(v + e)`` and bias ``(c - m) g / sqrt(v + e) + b``
   gives ``y`` at once (Jacob et al. 2018, arXiv 1712.05877, section 3.2).
-- Padding with nought, equal on both sides, goes into the convolution after it.
+- Padding with nought goes into the convolution after it. Where one side has more, that side's counts for both, and weights
+  of nought stand before or after the others to take up the difference.
 - A rectifier after a convolution overwrites its output.
 
 What a module does between its parts cannot be seen from here, so the caller compares the result with the original.
@@ -17,12 +18,15 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.nn.utils.parametrize import is_parametrized
 
 Part = TypeVar("Part", bound=nn.Module)
 
 RECTIFIERS = {nn.ReLU: torch.inf, nn.ReLU6: 6.0}
+FEW_INPUTS = 4
+"""Channels that each output of a convolution depends on: with so few its time goes into memory, not into arithmetic."""
 
 
 @dataclass(frozen=True)
@@ -88,21 +92,40 @@ def fold_batch_norms(module: nn.Module, flow: Flow, *, keep: Collection[str]) ->
 
 
 def fold_padding(module: nn.Module, flow: Flow) -> int:
-    """Fold every module that pads equally with nought into the convolution that it is part of, or that follows it."""
+    """Fold every module that pads with nought into the convolution that it is part of, or that follows it."""
     folded = 0
     for name, padding in _parts(module, nn.ZeroPad2d):
         left, right, top, bottom = padding.padding
         after = [other for other in flow.makers if flow.before(other) == name]
         place = after[0] if after else name.rpartition(".")[0]
         convolution = module.get_submodule(place)
-        if not isinstance(convolution, nn.Conv2d) or (left, top) != (right, bottom):
+        if not isinstance(convolution, nn.Conv2d) or len(after) > 1 or min(padding.padding) < 0:
             continue
-        if convolution.padding != (0, 0) or convolution.padding_mode != "zeros" or len(after) > 1:
+        if convolution.padding != (0, 0) or convolution.padding_mode != "zeros":
             continue
-        convolution.padding = (top, left)
+        if (left, top) != (right, bottom) and not _grow(convolution, right - left, bottom - top):
+            continue
+        convolution.padding = (max(top, bottom), max(left, right))
         put(module, name, Passed())
         folded += 1
     return folded
+
+
+def _grow(convolution: nn.Conv2d, across: int, down: int) -> bool:
+    """Add columns and rows of nought to the weights: before them, or after them where the number is below nought.
+
+    Not where they would cost more than the padding: few weights a position, and few more of them, cost next to nothing.
+    """
+    if makes_weights(convolution) or convolution.dilation != (1, 1) or max(abs(across), abs(down)) > 1:
+        return False
+    if convolution.weight.shape[1] > FEW_INPUTS:
+        return False
+    around = (max(across, 0), max(-across, 0), max(down, 0), max(-down, 0))
+    weight = functional.pad(convolution.weight.detach(), around)
+    convolution.weight = nn.Parameter(weight, requires_grad=convolution.weight.requires_grad)
+    height, width = weight.shape[2:]
+    convolution.kernel_size = (height, width)
+    return True
 
 
 def rectify_in_place(module: nn.Module, flow: Flow, *, keep: Collection[str]) -> int:
