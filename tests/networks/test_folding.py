@@ -9,6 +9,7 @@ import torch
 from tests.networks import models
 from torch import Tensor, nn
 
+from neuronatlas.networks.folding import Passed
 from neuronatlas.networks.torch import TorchNetwork
 
 
@@ -238,3 +239,31 @@ def test_rectifiers_overwrite_what_nobody_needs_and_padding_is_part_of_its_convo
     assert kinds[:3] == ["Passed", "Conv2d", "Passed"]
     assert kinds[3] == ("ReLU6" if layer == "3" else "Overwriting")
     assert kinds[5] == ("ReLU" if layer == "5" else "Overwriting")
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("sides", [(0, 1, 0, 1), (1, 0, 0, 1), (2, 1, 1, 1), (1, 2, 3, 2)])
+def test_uneven_padding_is_part_of_its_convolution(sides: tuple[int, int, int, int], stride: int) -> None:
+    module = nn.Sequential(nn.ZeroPad2d(sides), nn.Conv2d(3, 6, (3, 2), stride, groups=3), nn.ReLU(), nn.Conv2d(6, 4, 1))
+    network = models.wrap(models.seeded(module))
+    for side in (32, 31):
+        fast, slow, quick = both(network, "3", side)
+        torch.testing.assert_close(quick, slow, rtol=1e-4, atol=1e-5)
+    assert isinstance(fast.module.get_submodule("0"), Passed)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        nn.Sequential(nn.ZeroPad2d((0, 2, 0, 1)), nn.Conv2d(3, 4, 3)),
+        nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(3, 4, 3, dilation=2)),
+        nn.Sequential(nn.Conv2d(3, 8, 1), nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(8, 4, 3)),
+        nn.Sequential(nn.ZeroPad2d(-1), nn.Conv2d(3, 4, 3)),
+    ],
+    ids=["two rows more", "dilated", "many inputs", "cropping"],
+)
+def test_padding_that_would_cost_more_weights_than_it_saves_stays(module: nn.Sequential) -> None:
+    network = models.wrap(models.seeded(nn.Sequential(*module, nn.ReLU())))
+    fast, slow, quick = both(network, str(len(module)), 32)
+    torch.testing.assert_close(quick, slow, rtol=1e-4, atol=1e-5)
+    assert any(isinstance(part, nn.ZeroPad2d) for part in fast.module.modules())
