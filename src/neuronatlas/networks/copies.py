@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,15 @@ from neuronatlas.networks.base import Network
 from neuronatlas.networks.folding import Flow, fold_batch_norms, fold_padding, rectify_in_place
 from neuronatlas.networks.modules import frozen
 from neuronatlas.networks.slicing import cone
+from neuronatlas.networks.threads import processors
 
 if TYPE_CHECKING:
     from neuronatlas.networks.torch import TorchNetwork
 
 Size = tuple[int, int]
+
+PART = 2**24
+"""Bytes of a weight that one thread sums at a time."""
 
 
 def copied(
@@ -103,9 +108,12 @@ def checksum(module: nn.Module) -> int:
     for part in module.modules():
         hooks = [*vars(part)["_forward_hooks"].values(), *vars(part)["_forward_pre_hooks"].values()]
         total = zlib.crc32(repr([id(hook) for hook in hooks]).encode(), total)
-    for value in itertools.chain(module.parameters(), module.buffers()):
-        plain = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-        total = zlib.crc32(plain.numpy().data, total)
+    with ThreadPoolExecutor(processors()) as threads:
+        for value in itertools.chain(module.parameters(), module.buffers()):
+            plain = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
+            parts = [plain[start : start + PART] for start in range(0, len(plain), PART)]
+            for number in (threads.map if len(parts) > 1 else map)(zlib.crc32, parts):
+                total = zlib.crc32(number.to_bytes(4), total)
     return total
 
 
