@@ -15,4 +15,4 @@ UNITS = 24
 def job() -> Job:
     """The demonstration, ready to be performed."""
     shown = stimuli.photographs() + stimuli.vision_science()
-    return prepare(zoo.load(NETWORK), shown, layers=LAYERS, units=UNITS)
+    return prepare(zoo.load(NETWORK), shown, layers=LAYERS, units=UNITS, negative=True)

@@ -67,7 +67,7 @@ def demonstration(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     from neuronatlas.building import perform, prepare
 
     job = demo.job()
-    small = prepare(job.network, job.stimuli, layers=demo.LAYERS, units=4)
+    small = prepare(job.network, job.stimuli, layers=demo.LAYERS, units=4, negative=True)
     assert replace(small.manifest, settings={}) == replace(job.manifest, settings={})
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
