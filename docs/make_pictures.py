@@ -37,7 +37,7 @@ def main(folder: Path) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
         page = browser.new_page(viewport={"width": 1400, "height": 860})
-        page.goto(f"{page_of}#/unit/blocks.7%3A17")
+        page.goto(f"{page_of}?renderer=webgl#/unit/blocks.7%3A17")
         page.wait_for_timeout(4000)
         page.screenshot(path=IMAGES / "page.png")
         browser.close()
