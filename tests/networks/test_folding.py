@@ -244,7 +244,9 @@ def test_rectifiers_overwrite_what_nobody_needs_and_padding_is_part_of_its_convo
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("sides", [(0, 1, 0, 1), (1, 0, 0, 1), (2, 1, 1, 1), (1, 2, 3, 2)])
 def test_uneven_padding_is_part_of_its_convolution(sides: tuple[int, int, int, int], stride: int) -> None:
-    module = nn.Sequential(nn.ZeroPad2d(sides), nn.Conv2d(3, 6, (3, 2), stride, groups=3), nn.ReLU(), nn.Conv2d(6, 4, 1))
+    module = nn.Sequential(
+        nn.ZeroPad2d(sides), nn.Conv2d(3, 6, (3, 2), stride, groups=3), nn.ReLU(), nn.Conv2d(6, 4, 1)
+    )
     network = models.wrap(models.seeded(module))
     for side in (32, 31):
         fast, slow, quick = both(network, "3", side)

@@ -24,7 +24,7 @@ PLACES = {
     "filled": "#/map?class=grating&fill=nearest&shape=disc",
     "difference": "#/map?class=grass&minusclass=brick&film=1",
     "patches": "#/map?colour=patches",
-    "unit": "#/unit/blocks.4%3A3",
+    "unit": "#/unit/blocks.4%3A13",
     "layer": "#/layer/blocks.2",
     "stimulus": "#/stimulus/astronaut%2F1.00-row0-column0",
     "table": "#/map?stimulus=astronaut%2F1.00-row0-column0&view=list",

@@ -200,7 +200,7 @@ def view(
     channel_order: Annotated[str, CHANNEL_ORDER] = "rgb",
     device: Annotated[str | None, DEVICE] = None,
 ) -> None:
-    """Serve the page of an atlas on this machine alone, until Ctrl-C; with its network, if that is named."""
+    """Serve the page of an atlas until Ctrl-C, on this machine alone unless --host says otherwise; with its network, if that is named."""
     from neuronatlas.atlas import Atlas
     from neuronatlas.building import page_of
     from neuronatlas.view.server import is_loopback, serve

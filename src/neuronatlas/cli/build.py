@@ -136,7 +136,7 @@ def work(
     network: Annotated[str | None, typer.Option("--network", help="Instead of the word the build began with.")] = None,
     images: Annotated[Path | None, typer.Option("--images", help="Instead of the folder the build began with.")] = None,
 ) -> None:
-    """Do one share of an atlas; the last to end makes the map and the page."""
+    """Do one share of an atlas; the last to end makes the page."""
     from neuronatlas.building import perform
 
     number, _, shares = shard.partition("/")

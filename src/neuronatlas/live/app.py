@@ -1,4 +1,4 @@
-"""What the server answers: the files of the page, and the five questions of its interface."""
+"""What the server answers: the files of the page, and the questions of its interface."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
 - A batch norm goes into the convolution before it: with ``y = g (x - m) / sqrt(v + e) + b`` after a convolution of
   weights ``w`` and bias ``c``, the convolution of weights ``w g / sqrt(v + e)`` and bias ``(c - m) g / sqrt(v + e) + b``
   gives ``y`` at once (Jacob et al. 2018, arXiv 1712.05877, section 3.2).
-- Padding with nought goes into the convolution after it. Where one side has more, that side's counts for both, and weights
-  of nought stand before or after the others to take up the difference.
+- Padding with nought goes into the convolution after it. Where one side has a row or column more, that side's counts for both,
+  and weights of nought before or after the others take up the difference: only where an output has few inputs.
 - A rectifier after a convolution overwrites its output.
 
 What a module does between its parts cannot be seen from here, so the caller compares the result with the original.
@@ -92,7 +92,7 @@ def fold_batch_norms(module: nn.Module, flow: Flow, *, keep: Collection[str]) ->
 
 
 def fold_padding(module: nn.Module, flow: Flow) -> int:
-    """Fold every module that pads with nought into the convolution that it is part of, or that follows it."""
+    """Fold modules that pad with nought into the convolution that they are part of, or that follows; return how many."""
     folded = 0
     for name, padding in _parts(module, nn.ZeroPad2d):
         left, right, top, bottom = padding.padding

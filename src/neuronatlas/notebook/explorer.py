@@ -25,7 +25,7 @@ class Explorer(anywidget.AnyWidget):
 
     ``unit``: the address of the open unit, or None; ``stimulus``: the name of the stimulus by which the map is coloured,
     or None. Setting them moves the page; raises `UnknownName`. ``selection``: the addresses of the units that the reader
-    drew a line round, in order; it is only read. ``height``: of the page, in pixels.
+    chose, in order; it is only read. ``height``: of the page, in pixels.
 
     The page asks for its parts while the kernel is free, so it waits while a cell runs.
     """

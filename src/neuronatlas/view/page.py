@@ -1,6 +1,7 @@
 """The page: one folder that opens by double click, from any static host, and with no network at all.
 
-It holds ``index.html``, one script, one style sheet, and ``data/``: classic scripts, pictures in them, named by number only.
+It holds ``index.html``, one script, one style sheet, the licences of what is in the script, and ``data/``: classic scripts,
+pictures in them, named by number only.
 Nothing in it depends on when or where it was written: the same scene gives the same bytes.
 """
 

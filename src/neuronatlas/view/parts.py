@@ -1,7 +1,7 @@
 """The data of a page in parts, each under a key and made when it is asked for.
 
 A folder holds every part as a classic script; a notebook's widget is sent those that it asks for. Names travel as text
-inside parts and never become a key. However large the atlas, there are at most about a thousand parts of pictures.
+inside parts and never become a key. However large the atlas, there are at most about two thousand parts of pictures.
 """
 
 from __future__ import annotations

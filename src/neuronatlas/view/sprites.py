@@ -1,4 +1,4 @@
-"""Pictures for the page: WebP files, and sheets of thumbnails that travel inside scripts.
+"""Pictures for the page as WebP, which travel inside scripts; thumbnails in sheets.
 
 A page opened from ``file://`` may show an image file but may not hand its pixels to WebGL, so the thumbnails on the
 map come as ``data:`` URIs. Sheets are 2,048 pixels wide, half of what the weakest WebGL implementations must accept.
