@@ -197,6 +197,18 @@ def test_d1_d2_bad_files_are_skipped_and_told(pictures: Path) -> None:
     assert "empty" in reasons["empty.png"]
 
 
+def test_an_archive_within_a_folder_is_told(pictures: Path) -> None:
+    (pictures / "more").mkdir()
+    (pictures / "more" / "shard-0.tar").write_bytes(b"pictures, perhaps")
+    before = len(stimuli.folder(pictures))
+    (pictures / "rest.ZIP").write_bytes(b"")
+    found = stimuli.folder(pictures)
+    told = dict(found.skipped)
+    assert len(found) == before
+    assert {"more/shard-0.tar", "rest.ZIP"} <= set(told)
+    assert "give it by itself" in told["rest.ZIP"]
+
+
 def test_d14_a_picture_that_changed_after_the_listing_is_refused(pictures: Path) -> None:
     found = stimuli.folder(pictures)
     Image.new("RGB", (30, 20), "black").save(pictures / "b/two.png")

@@ -11,7 +11,7 @@ import io
 import os
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,17 +159,19 @@ def centre_crop_resize(image: UInt8[np.ndarray, "height width 3"], size: int) ->
     return np.array(Image.fromarray(square).resize((size, size), Image.Resampling.BILINEAR))
 
 
-def find_pictures(folder: str | os.PathLike[str]) -> list[Path]:
-    """All files below a folder that look like pictures by their extension, sorted by the bytes of their path.
+def find_pictures(folder: str | os.PathLike[str], extensions: Collection[str] = EXTENSIONS) -> list[Path]:
+    """All files below a folder that have one of these ``extensions``, sorted by the bytes of their path.
 
     Links are followed, but each real folder is entered once, so that loops end. Names that start with a dot are
     passed over. Raises `WrongInput` for a folder that is missing or cannot be listed.
     """
-    return sorted(_walk(Path(folder), set()), key=lambda path: os.fsencode(path.relative_to(folder).as_posix()))
+    return sorted(
+        _walk(Path(folder), set(), extensions), key=lambda path: os.fsencode(path.relative_to(folder).as_posix())
+    )
 
 
-def _walk(folder: Path, entered: set[tuple[int, int]]) -> Iterator[Path]:
-    """The pictures of a folder and of those in it that were not entered yet."""
+def _walk(folder: Path, entered: set[tuple[int, int]], extensions: Collection[str]) -> Iterator[Path]:
+    """The files of a folder with these extensions, and of those folders in it that were not entered yet."""
     try:
         status = folder.stat()
         if (status.st_dev, status.st_ino) in entered:
@@ -184,8 +186,8 @@ def _walk(folder: Path, entered: set[tuple[int, int]]) -> Iterator[Path]:
         if entry.name.startswith("."):
             continue
         if entry.is_dir():
-            yield from _walk(path, entered)
-        elif path.suffix.lower() in EXTENSIONS and (entry.is_file() or not path.exists()):
+            yield from _walk(path, entered, extensions)
+        elif path.suffix.lower() in extensions and (entry.is_file() or not path.exists()):
             yield path  # a broken link is kept, so that whoever reads it says so; a pipe or device never is
 
 
