@@ -601,16 +601,20 @@ def test_activations_of_a_trained_network_are_torchs(pair: tuple[TorchNetwork, N
         assert apart < 1e-4, (name, apart)
 
 
-def test_a_picture_of_a_trained_networks_unit_is_torchs(pair: tuple[TorchNetwork, Network]) -> None:
+def test_pictures_of_a_trained_networks_units_are_torchs(pair: tuple[TorchNetwork, Network]) -> None:
     original, network = pair
     name = "/_blocks.5/_project_conv/Conv"
     twin = TorchNetwork(
         original.module, input=original.input, rename=lambda each: name if each == "_blocks.5._bn2" else each
     )
+    units = [f"{name}:{unit}" for unit in (3, 7, 11, 15, 20)]
     found, expected, start = (
-        neuronatlas.render(each, f"{name}:7", preset="fast", steps=steps, canvas=(96, 96), seed=1, workers=1).image
-        for each, steps in ((network, 4), (twin, 4), (network, 1))
+        [made.image for made in neuronatlas.render(each, units, steps=steps, canvas=(96, 96), seed=1, workers=1)]
+        for each, steps in ((network, 3), (twin, 3), (network, 1))
     )
-    apart, moved = float(np.abs(found - expected).mean()), float(np.abs(found - start).mean())
-    assert moved > 0.01
-    assert apart < 0.02 * moved
+    apart = [float(np.abs(one - other).mean()) for one, other in zip(found, expected, strict=True)]
+    moved = [float(np.abs(one - other).mean()) for one, other in zip(found, start, strict=True)]
+    assert min(moved) > 0.01
+    assert min(apart) < 1e-6
+    # Of the others a number was rounded across the corner of a rectifier, and the ascent carried it on.
+    assert all(one < 0.2 * far for one, far in zip(apart, moved, strict=True))
