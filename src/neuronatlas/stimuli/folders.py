@@ -12,6 +12,7 @@ from neuronatlas.stimuli.base import StimulusSet
 from neuronatlas.stimuli.listing import AT_MOST, Candidate, Loaded, Progress, listed, readable
 
 ARCHIVES = (".tar", ".tgz", ".zip")
+"""Endings that are told of; a lone .gz may be anything."""
 PACKED = "an archive is not opened within a folder of pictures: give it by itself"
 
 
