@@ -49,9 +49,8 @@ def to_picture(
 class _Finish(torch.autograd.Function):
     """`to_picture` with a gradient of its own: fewer passes, and a picture rounds alike wherever it stands in a batch.
 
-    On a processor the order of a sum depends on how many sums there are, so each picture's are taken by themselves; and
-    the last few numbers of a stretch of memory go another way through the exponential than those that fill its
-    vectors, so pictures that do not fill vectors, or are shared among threads, are made by themselves altogether. The
+    The last few numbers of a stretch of memory go another way through the exponential than those that fill a processor's
+    vectors, so pictures that do not fill them, or are shared among threads, are made by themselves altogether. The
     bound is a factor a picture, which goes into the nine numbers of the matrix where there is one.
     """
 
@@ -97,11 +96,9 @@ def _dots(one: Tensor, other: Tensor) -> Float[Tensor, "n 1 1 1"]:
     """The sum of the products of each picture's numbers."""
     if one.device.type != "cpu":
         return (one * other).sum((1, 2, 3), keepdim=True)
-    if one[0].numel() % 64:  # then the pictures lie differently in memory, and a dot product rounds by that
-        sums = [(first * second).sum() for first, second in zip(one, other, strict=True)]
-    else:
-        sums = [torch.dot(first.flatten(), second.flatten()) for first, second in zip(one, other, strict=True)]
-    return torch.stack(sums).view(-1, 1, 1, 1)
+    pair = [each.detach().flatten(1).expand(max(len(each), 2), -1).numpy() for each in (one, other)]
+    sums = np.einsum("ij,ij->i", *pair)[: len(one)]  # which adds up one row otherwise than each of several
+    return torch.from_numpy(sums).view(-1, 1, 1, 1)
 
 
 def _scaled(planes: Tensor, matrix: Tensor | None, factors: Tensor | None) -> Tensor:
@@ -153,12 +150,7 @@ def colour_root(pictures: UInt8[np.ndarray, "n h w 3"]) -> Float64[np.ndarray, "
 
 def _mixed(matrices: Float[Tensor, "n 3 3"], planes: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
     flat = planes.flatten(2)
-    if planes.device.type != "cpu" or planes.requires_grad:
-        return torch.bmm(matrices, flat).view_as(planes)
-    mixed = torch.empty_like(flat)
-    for matrix, before, after in zip(matrices, flat, mixed, strict=True):  # a product of many rounds by its place
-        torch.mm(matrix, before, out=after)
-    return mixed.view_as(planes)
+    return torch.bmm(matrices, flat).view_as(planes)
 
 
 @lru_cache(maxsize=32)

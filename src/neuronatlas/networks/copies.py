@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from neuronatlas.networks.base import Network
 from neuronatlas.networks.folding import Flow, fold_batch_norms, fold_padding, rectify_in_place
+from neuronatlas.networks.joining import join
 from neuronatlas.networks.modules import frozen
 from neuronatlas.networks.slicing import cone
 from neuronatlas.networks.threads import processors
@@ -31,16 +32,22 @@ def copied(
     network: TorchNetwork, layers: tuple[str, ...], sizes: tuple[Size, ...], precision: str
 ) -> TorchNetwork | None:
     """A faster copy up to these layers; None where there is none that computes the same for pictures of these sizes."""
-    for overwriting in (True, False):
+    finite = all(bool(weight.isfinite().all()) for weight in network.module.parameters())
+    for overwriting, joining in ((True, finite and precision == "float32"), (True, False), (False, False)):
         with suppress(Exception):  # whatever a module does that cannot be copied, folded or cut, it stays as it is
             twin = _folded(network, layers, overwriting=overwriting)
-            if not all(agree(network, twin, layers, size) for size in sizes):
-                continue
-            if len(layers) == 1 and all(bool(weight.isfinite().all()) for weight in network.module.parameters()):
+            if finite and len(layers) == 1:
                 address = network.place(layers[0]).address
                 with frozen(twin.module), torch.no_grad():
-                    flow = Flow.of(twin.module, network.input.normalise(network.blank()).to(network.dtype))
+                    flow = Flow.of(twin.module, _blank(network))
                     twin.cones = {address: cone(twin.module, flow, network.home(layers[0]))}
+            if joining:
+                targets = {network.home(layer) for layer in layers}
+                with frozen(twin.module):
+                    join(twin.module, _blank(network), targets=targets, keep=set(*twin.cones.values()))
+            if not all(agree(network, twin, layers, size) for size in sizes):
+                continue
+            if twin.cones:
                 units = [0, network.layer(layers[0]).units - 1, 0]
                 if not all(agree(network, twin, layers, size, units=units) for size in sizes):
                     twin.cones = {}
@@ -57,13 +64,17 @@ def _folded(network: TorchNetwork, layers: tuple[str, ...], *, overwriting: bool
     targets = {network.home(name) for name in layers}
     module = copy.deepcopy(network.module)
     with frozen(module), torch.no_grad():
-        flow = Flow.of(module, network.input.normalise(network.blank()).to(network.dtype))
+        flow = Flow.of(module, _blank(network))
         fold_batch_norms(module, flow, keep=targets)
         if overwriting:
             fold_padding(module, flow)
             rectify_in_place(module, flow, keep=targets)
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.with_module(module)
+
+
+def _blank(network: TorchNetwork) -> Tensor:
+    return network.input.normalise(network.blank()).to(network.dtype)
 
 
 def agree(
