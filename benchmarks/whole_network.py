@@ -32,7 +32,7 @@ def main(share: int, every: int) -> None:
         about = estimate(prepare(network, stimuli.photographs(), layers=[layer.name for layer in chosen_layers]))
     measured, count = 0.0, 0
     for layer in chosen_layers:
-        least = tile_size(fit_canvas(network, [layer.name], recipe_of("fast")), network) * processors()
+        least = tile_size(fit_canvas(network, [layer.name], recipe_of("fast")), network, [layer.name]) * processors()
         number = max(least, layer.units // share // least * least)
         chosen = [f"{layer.name}:{index % layer.units}" for index in range(number)]
         began = time.perf_counter()

@@ -77,7 +77,7 @@ def estimate(job: Job, *, timed: int = 12) -> Estimate:
     for number in drawn:
         height, width = (length - 2 * fitted[number].margin for length in fitted[number].size)
         pace = float(np.interp(number, sampled, paces))
-        at_once = tile_size(fitted[number], job.network)
+        at_once = tile_size(fitted[number], job.network, [names[number]])
         asked = [len(shard.units) for shard in job.plan.of("renderings") if shard.layer == number]
         computed = sum(_filled(count * job.recipe.restarts, at_once) for count in asked)
         area = height * width
@@ -106,7 +106,7 @@ def _filled(pictures: int, tile: int) -> int:
 
 def _pace(job: Job, layer: str, fitted: Recipe) -> float:
     """The seconds that one picture of a layer takes, a pixel of its canvas, when many are made; 0 where none can be."""
-    count = tile_size(fitted, job.network) * processors()
+    count = tile_size(fitted, job.network, [layer]) * processors()
     units = [Unit(layer, index % job.network.layer(layer).units) for index in range(count)]
     few, more = 2, 6
     times = {}

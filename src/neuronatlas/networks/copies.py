@@ -42,9 +42,7 @@ def copied(
                     flow = Flow.of(twin.module, _blank(network))
                     twin.cones = {address: cone(twin.module, flow, network.home(layers[0]))}
             if joining:
-                targets = {network.home(layer) for layer in layers}
-                with frozen(twin.module):
-                    join(twin.module, _blank(network), targets=targets, keep=set(*twin.cones.values()))
+                _join(twin, layers, keep=set().union(*twin.cones.values()))
             if not all(agree(network, twin, layers, size) for size in sizes):
                 continue
             if twin.cones:
@@ -71,6 +69,14 @@ def _folded(network: TorchNetwork, layers: tuple[str, ...], *, overwriting: bool
             rectify_in_place(module, flow, keep=targets)
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.with_module(module)
+
+
+def _join(twin: TorchNetwork, layers: tuple[str, ...], *, keep: set[str]) -> None:
+    """Join the convolutions of a copy on the way to these layers."""
+    picture = torch.rand((1, twin.input.channels, *twin.input.size), generator=torch.Generator().manual_seed(0))
+    picture = picture.to(twin.device).requires_grad_(True)
+    with twin.capture(layers) as run:
+        join(twin.module, lambda: run(picture).values(), targets={twin.home(name) for name in layers}, keep=keep)
 
 
 def _blank(network: TorchNetwork) -> Tensor:

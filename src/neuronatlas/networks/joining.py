@@ -12,7 +12,7 @@ As in `neuronatlas.networks.folding`, the caller compares the result with the or
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -21,7 +21,6 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
-from torch.utils import _pytree as pytree
 
 from neuronatlas.networks.folding import FEW_INPUTS, Overwriting, Passed, makes_weights, put
 
@@ -31,22 +30,23 @@ ROWS = 128
 """Pixels of all pictures up to which torch's own choice for a convolution of 1 x 1 is the better one."""
 
 
-def join(module: nn.Module, image: Tensor, *, targets: Collection[str], keep: Collection[str] = ()) -> int:
+def join(
+    module: nn.Module, send: Callable[[], Iterable[Tensor]], *, targets: Collection[str], keep: Collection[str] = ()
+) -> int:
     """Join every run of plain convolutions and their rectifiers, in place; return how many convolutions are joined.
 
-    ``image`` (1, c, h, w) is sent through once, as far as the last of ``targets``. Neither these nor what is named in
-    ``keep`` are joined, no run goes into a target or out of it, and none goes on after an output that is read twice. Not
-    at all on devices and for numbers that have no such convolution.
+    ``send`` sends pictures as far as the last of ``targets``, and gives the outputs of these. Neither they nor what is
+    named in ``keep`` are joined, no run goes into a target or out of it, and none goes on after an output that is read
+    twice. What is not on a processor or not of float32 stays as it is.
     """
-    if image.device.type != "cpu" or image.dtype != torch.float32 or not _fuses():
-        return 0
-    calls = _calls(module, image, targets)
-    barred = {*targets, *keep, *(name for name, times in Counter(call.name for call in calls).items() if times > 1)}
-    barred -= (shared := {call.name for call in calls if call.convolution is None})
+    calls = _calls(module, send) if _fuses() else []
+    times = Counter(call.name for call in calls if call.convolution is not None)
+    barred = {*targets, *keep, *(name for name, count in times.items() if count > 1)}
+    rectifiers = [call for call in calls if call.convolution is None]
     while True:
         runs = _runs(calls, barred, targets)
-        joined = {id(call) for run in runs for call in run}
-        alone = {call.name for call in calls if call.name in shared and id(call) not in joined} - barred
+        joined = {call for run in runs for call in run}
+        alone = {call.name for call in rectifiers if call not in joined} - barred
         if not alone:
             break
         barred |= alone  # a rectifier is left out only where it is part of a run each time
@@ -54,7 +54,7 @@ def join(module: nn.Module, image: Tensor, *, targets: Collection[str], keep: Co
         for call in run[1:]:
             put(module, call.name, Passed())
         put(module, run[0].name, Joined(run))
-    return sum(call.convolution is not None for run in runs for call in run)
+    return sum(call.convolution is not None for call in joined)
 
 
 @dataclass(eq=False)
@@ -70,15 +70,14 @@ class Call:
     readers: int = 0
 
 
-def _calls(module: nn.Module, image: Tensor, targets: Collection[str]) -> list[Call]:
-    """Each call of a plain convolution or an overwriting rectifier before the last target was there, in turn."""
+def _calls(module: nn.Module, send: Callable[[], Iterable[Tensor]]) -> list[Call]:
+    """Each call of a plain convolution or an overwriting rectifier, in turn, with how many read what it made."""
     calls: list[Call] = []
-    missing = set(targets)
 
     def watch(name: str) -> Any:
         def hook(part: nn.Module, inputs: tuple[object, ...], output: object) -> None:
             given = inputs[0] if inputs else None
-            if missing and isinstance(given, Tensor) and isinstance(output, Tensor):
+            if isinstance(given, Tensor) and isinstance(output, Tensor):
                 call = Call(name, given, output, output.grad_fn)
                 if isinstance(part, Overwriting):
                     call.high = part.high
@@ -86,20 +85,18 @@ def _calls(module: nn.Module, image: Tensor, targets: Collection[str]) -> list[C
                 elif isinstance(part, nn.Conv2d) and _is_plain(part, given, output):
                     call.convolution = part
                     calls.append(call)
-            missing.discard(name)
 
         return hook
 
     hooks = [part.register_forward_hook(watch(name)) for name, part in module.named_modules() if name]
     try:
         with torch.enable_grad():
-            outputs = module(image.detach().requires_grad_(True))
+            heads = [output.grad_fn for output in send()]
     finally:
         for handle in hooks:
             handle.remove()
-    heads = [leaf.grad_fn for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, Tensor) and leaf.grad_fn]
-    readers = Counter(heads)
-    waiting = list(readers)
+    readers: Counter[Any] = Counter(heads)
+    waiting = [node for node in readers if node is not None]
     while waiting:
         for node, _ in waiting.pop().next_functions:
             if node is not None and node not in readers:
@@ -124,7 +121,12 @@ def _runs(calls: Sequence[Call], barred: Collection[str], targets: Collection[st
         run = [call]
         for other in calls[number + 1 :]:
             last = run[-1]
-            if other.given is not last.made or other.name in barred or last.readers != 1 or within(other) != within(call):
+            if (
+                other.given is not last.made
+                or other.name in barred
+                or last.readers != 1
+                or within(other) != within(call)
+            ):
                 continue
             if other.convolution is None and last.convolution is None:
                 break
@@ -139,7 +141,7 @@ def _fuses() -> bool:
     """Has this torch the convolution that rectifies, and is it right?"""
     try:
         image, weight = torch.linspace(-4, 4, 16).view(1, 1, 4, 4), torch.full((1, 1, 2, 2), 2.0)
-        found = _convolved(image, weight, None, ([1, 1], [0, 0], [1, 1], 1), 6.0)
+        found = _convolved(image, weight, None, ([1, 1], [0, 0], [1, 1], 1), high=6.0)
         return torch.allclose(found, torch.conv2d(image, weight).clamp(0, 6))
     except (AttributeError, RuntimeError):
         return False
@@ -148,6 +150,8 @@ def _fuses() -> bool:
 def _is_plain(part: nn.Conv2d, given: Tensor, output: Tensor) -> bool:
     """Did it do nothing but convolve? One that has its weights made, or pads otherwise than with nought, does more."""
     hooked = len(vars(part)["_forward_hooks"]) > 1  # by others than the one that asks
+    if part.weight.device.type != "cpu" or part.weight.dtype != torch.float32 or given.dtype != torch.float32:
+        return False
     if hooked or makes_weights(part) or isinstance(part.padding, str) or part.padding_mode != "zeros":
         return False
     with torch.no_grad():
@@ -159,7 +163,9 @@ def _settings(part: nn.Conv2d) -> Settings:
     return list(part.stride), list(part.padding), list(part.dilation), part.groups  # type: ignore[arg-type]
 
 
-def _convolved(given: Tensor, weight: Tensor, bias: Tensor | None, settings: Settings, high: float | None) -> Tensor:
+def _convolved(
+    given: Tensor, weight: Tensor, bias: Tensor | None, settings: Settings, *, high: float | None = None
+) -> Tensor:
     stride, padding, dilation, groups = settings
     where = (padding, stride, dilation, groups)
     if high is None:
@@ -195,7 +201,7 @@ class Step(nn.Module):
         if self._few_rows(given):
             made = torch.conv2d(given, self.convolution.weight, self.convolution.bias)
             return made if self.high is None else made.clamp_(0, self.high)
-        return _convolved(given, self.convolution.weight, self.convolution.bias, self.settings, self.high)
+        return _convolved(given, self.convolution.weight, self.convolution.bias, self.settings, high=self.high)
 
     def gradient(self, slope: Tensor, given: Tensor) -> Tensor:
         """The gradient of what the convolution was given, from that of what it gave."""
@@ -205,14 +211,10 @@ class Step(nn.Module):
             found: Tensor = torch.ops.aten.convolution_backward(slope, given, self.convolution.weight, [0], *where)[0]
             return found
         reach = self._turned.shape[2] - 1, self._turned.shape[3] - 1
-        found = _convolved(slope, self._turned, None, ([1, 1], list(reach), [1, 1], 1), None)
+        found = _convolved(slope, self._turned, None, ([1, 1], list(reach), [1, 1], 1))
         if self.pointwise:
             return found
-        whole = functional.pixel_shuffle(found, stride[0])
-        (height, width), (down, across) = given.shape[2:], padding
-        return functional.pad(
-            whole, (-across, width + across - whole.shape[3], -down, height + down - whole.shape[2])
-        )
+        return _placed(found, stride[0], padding, (given.shape[2], given.shape[3]))
 
     def _few_rows(self, given: Tensor) -> bool:
         """Is it a product with few rows?"""
@@ -265,3 +267,14 @@ def _by_stride(weight: Tensor, stride: int) -> Tensor:
     down, across = weight.shape[2] // stride, weight.shape[3] // stride
     parts = weight.view(outputs, channels, down, stride, across, stride).permute(1, 3, 5, 0, 2, 4)
     return parts.reshape(channels * stride**2, outputs, down, across).flip(2, 3)
+
+
+def _placed(phases: Tensor, stride: int, padding: Sequence[int], size: tuple[int, int]) -> Tensor:
+    """Gradients (n, c, h, w) of the pixels inside the padding, from (n, c * stride^2, k, l): those of each stride."""
+    number, channels, down, across = phases.shape
+    parts = phases.view(number, channels // stride**2, stride, stride, down, across).permute(0, 1, 4, 2, 5, 3)
+    whole = parts.reshape(number, -1, down * stride, across * stride)[:, :, padding[0] :, padding[1] :]
+    missing = (size[0] - whole.shape[2], size[1] - whole.shape[3])  # pixels that the last stride did not come to
+    if max(missing) > 0:
+        whole = functional.pad(whole, (0, max(missing[1], 0), 0, max(missing[0], 0)))
+    return whole[:, :, : size[0], : size[1]]

@@ -200,7 +200,7 @@ def _groups(
         groups = {(layers, placed, False): jobs} if jobs else {}
     for (layers, placed, means), jobs in groups.items():
         fitted = fit_canvas(network, layers, recipe, whole=placed)
-        tile = len(jobs) if together is not None else tile_size(fitted, network)
+        tile = len(jobs) if together is not None else tile_size(fitted, network, layers if means else ())
         yield Task(network, fitted, seed, layers, tile, means, placed, together), jobs
 
 

@@ -19,8 +19,9 @@ from torch.autograd.function import once_differentiable
 Size = tuple[int, int]
 Row = tuple[float, float, float]
 Weights = tuple[csr_array, csc_array]
-ENOUGH = 40
-"""Planes from which on this pays. 48 planes of 64 x 64 among the steps of a rendering: 1.5 ms, against 3.7 of torch's own."""
+ENOUGH = 20
+"""Planes from which on this pays even where no other tile has the same draws: 24 of 128 x 128, there and back, take 2.2 ms,
+1.7 with the matrix at hand, against 2.9 of torch's own."""
 
 
 def gathered(planes: Float[Tensor, "k h w"], matrix: tuple[Row, Row], size: Size, rule: str) -> Float[Tensor, "k H W"]:
@@ -72,9 +73,9 @@ def _neighbours(
     """The pixel before each place and its weight, and the one after."""
     if rule == "mirror":
         places = np.abs(places + 0.5)
-        if places.max(initial=0) >= length:
-            turned, rest = np.divmod(places, length)
-            places = np.where(turned % 2 == 0, rest, length - rest)
+        if places.max(initial=0) >= 2 * length:
+            places = np.mod(places, 2 * length)
+        places = np.minimum(places, 2 * length - places)
         places = places - 0.5
     if rule != "constant":
         places = places.clip(0, length - 1)
