@@ -7,17 +7,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
+from unittest import mock
 
 import torch
 
 import neuronatlas as na
 from neuronatlas import objectives
 from neuronatlas.networks.allocator import keep_pages
+from neuronatlas.networks.base import Capture
 from neuronatlas.rendering import fit_canvas, recipe_of
 from neuronatlas.rendering.loop import Loop
 from neuronatlas.rendering.task import Job, Task
 
-CASES = (("blocks.1", 64, 8), ("blocks.7", 128, 4), ("conv_head", 160, 4), ("blocks.1", 64, 16), ("blocks.7", 128, 8))
+CASES = (
+    ("blocks.1", 64, 8),
+    ("blocks.7", 128, 4),
+    ("conv_head", 160, 4),
+    ("blocks.1", 64, 12),
+    ("blocks.1", 64, 16),
+    ("blocks.7", 128, 8),
+)
 
 
 def least(*works: Callable[[], object], rounds: int = 15) -> list[float]:
@@ -31,31 +41,40 @@ def least(*works: Callable[[], object], rounds: int = 15) -> list[float]:
     return best
 
 
+def there_and_back(run: Capture, layer: str, images: torch.Tensor) -> None:
+    """A forward pass to the mean of a unit a picture, and the gradient of that."""
+    images.requires_grad_(True)
+    torch.autograd.grad(run(images)[layer].mean((2, 3)).diagonal().sum(), images)
+
+
 def main() -> None:
     torch.set_num_threads(1)
     keep_pages()
     network = na.load("efficientnet-lite0")
-    print("milliseconds a picture: a whole step; bare passes at the canvas")
+    print("milliseconds a picture: a whole step; bare passes of the cut and folded network; and with its parts joined")
+    folded = na.load("efficientnet-lite0")
     for layer, canvas, tile in CASES:
         recipe = fit_canvas(network, [layer], recipe_of("fast", canvas=canvas))
         fast = network.accelerated([layer])[0]
+        with mock.patch("neuronatlas.networks.copies.join"):
+            plain = folded.accelerated([layer])[0]
         loop = Loop(Task(fast, recipe, 0, (layer,), tile, means=True, placed=False))
         jobs = iter([Job(unit, objectives.channel(layer, unit), str(unit)) for unit in range(tile)])
         loop._fill([], lambda jobs=jobs: next(jobs, None))
-        with fast.capture([layer], wake=True, units=list(range(tile))) as run:
+        units = list(range(tile))
+        with fast.capture([layer], wake=True, units=units) as run, plain.capture([layer], units=units) as plain_run:
             loop.running = run
 
             def whole(loop: Loop = loop, run=run) -> None:  # type: ignore[no-untyped-def]
                 loop.going[:], loop.step[:] = True, 3
                 loop._advance(run)
 
-            def bare(run=run, layer: str = layer, images: torch.Tensor = torch.rand(tile, 3, canvas, canvas)) -> None:  # type: ignore[no-untyped-def]  # noqa: B008
-                images.requires_grad_(True)
-                torch.autograd.grad(run(images)[layer].mean((2, 3)).diagonal().sum(), images)
-
-            step, passes = (each / tile for each in least(whole, bare))
+            images = torch.rand(tile, 3, canvas, canvas)
+            bare, own = (partial(there_and_back, each, layer, images) for each in (plain_run, run))
+            step, passes, joined = (each / tile for each in least(whole, bare, own))
         print(
-            f"  {layer:<10} {canvas:>4} px, {tile:>2} at once: {step:6.2f}  {passes:6.2f} ({step / passes:.2f} times)",
+            f"  {layer:<10} {canvas:>4} px, {tile:>2} at once: {step:6.2f}  {passes:6.2f} ({step / passes:.2f} times)"
+            f"  {joined:6.2f} ({step / joined:.2f} times)",
             flush=True,
         )
     batches(network)

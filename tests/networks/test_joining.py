@@ -128,6 +128,20 @@ class Late(nn.Module):
         return self.rectifier(self.target(x))
 
 
+class Shared(nn.Module):
+    """One rectifier after a plain convolution and after one that is none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.last = nn.Conv2d(3, 4, 3), Standardised(4, 4, 3), nn.Conv2d(4, 4, 3)
+        self.target = nn.Conv2d(4, 4, 1)
+        self.rectifier = nn.ReLU()
+        models.seeded(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.target(self.last(self.rectifier(self.second(self.rectifier(self.first(x))))))
+
+
 def plain(*parts: nn.Module) -> nn.Module:
     return models.seeded(nn.Sequential(*parts))
 
@@ -145,9 +159,19 @@ def plain(*parts: nn.Module) -> nn.Module:
         (plain(nn.Conv2d(3, 4, 3, padding="same"), nn.Conv2d(4, 4, 1), nn.Conv2d(4, 2, 1)), "2", [1]),
         (plain(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3)), nn.Conv2d(4, 4, 3)), "0", [2]),
         (Late(), "target", [2]),  # after the target is as good as never
+        (Shared(), "target", [1, 1]),  # the rectifier stays, and overwrites what the first run made
         (nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 4, 3)), "0", []),
     ],
-    ids=["branch", "own forward", "mirrored", "same", "a target of several parts", "one rectifier", "made weights"],
+    ids=[
+        "branch",
+        "own forward",
+        "mirrored",
+        "same",
+        "a target of several parts",
+        "one rectifier",
+        "shared",
+        "made weights",
+    ],
 )
 def test_what_is_joined_and_what_is_not(module: nn.Module, layer: str, expected: list[int]) -> None:
     if isinstance(module, nn.Conv2d):

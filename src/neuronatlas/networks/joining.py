@@ -27,7 +27,7 @@ from neuronatlas.networks.folding import FEW_INPUTS, Overwriting, Passed, makes_
 Settings = tuple[list[int], list[int], list[int], int]
 """Stride, padding, dilation, groups."""
 ROWS = 128
-"""Pixels of all pictures up to which torch's own choice for a convolution of 1 x 1 is the better one."""
+"""Pixels of all pictures up to which a convolution of 1 x 1 is a product of few rows."""
 
 
 def join(
@@ -217,7 +217,7 @@ class Step(nn.Module):
         return _placed(found, stride[0], padding, (given.shape[2], given.shape[3]))
 
     def _few_rows(self, given: Tensor) -> bool:
-        """Is it a product with few rows?"""
+        """Is it a product with few rows, which torch's own choice does better?"""
         return self.pointwise and given.shape[0] * given.shape[2] * given.shape[3] <= ROWS
 
 
@@ -243,7 +243,8 @@ class _Steps(torch.autograd.Function):
         for step in steps:
             outputs.append(step(outputs[-1]))
         ctx.steps = steps
-        ctx.save_for_backward(*outputs)
+        needed = len(steps) + (steps[-1].high is not None)  # the last one is others', who may overwrite it
+        ctx.save_for_backward(*outputs[:needed])
         return outputs[-1]
 
     @staticmethod
@@ -251,12 +252,13 @@ class _Steps(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         outputs, slope = ctx.saved_tensors, gradient
         for number in reversed(range(len(ctx.steps))):
-            step, given, made = ctx.steps[number], outputs[number], outputs[number + 1]
+            step = ctx.steps[number]
             if step.high is not None and slope is gradient:  # this one is others' too
-                slope = torch.ops.aten.hardtanh_backward(slope, made, 0.0, step.high)
+                slope = torch.ops.aten.hardtanh_backward(slope, outputs[number + 1], 0.0, step.high)
             elif step.high is not None:
+                made = outputs[number + 1]
                 torch.ops.aten.hardtanh_backward.grad_input(slope, made, 0.0, step.high, grad_input=slope)
-            slope = step.gradient(slope, given)
+            slope = step.gradient(slope, outputs[number])
         return slope, None
 
 
