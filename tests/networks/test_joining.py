@@ -106,6 +106,48 @@ class Branching(nn.Module):
         return self.third(both)
 
 
+class Residual(nn.Module):
+    """A block as torchvision writes it, overwriting all that it can."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.first, self.second = nn.Conv2d(3, 4, 3, 2), nn.Conv2d(4, 4, 3, 1, 1), nn.Conv2d(4, 4, 3, 1, 1)
+        self.after, self.target = nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1)
+        self.rectifier = nn.ReLU(inplace=True)
+        models.seeded(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        made = self.second(self.rectifier(self.first(x)))
+        made += x
+        return self.target(self.after(self.rectifier(made)))
+
+
+class Patches(nn.Conv2d):
+    """Pads its picture to a multiple of its stride."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        stride = self.stride[0]
+        x = nn.functional.pad(x, (0, -x.shape[3] % stride, 0, -x.shape[2] % stride))
+        return torch.conv2d(x, self.weight, self.bias, self.stride)
+
+
+class Mixed(nn.Module):
+    """One rectifier three times, the last after a convolution that is not joined."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.last = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3, padding="same")
+        self.target = nn.Conv2d(4, 4, 1)
+        self.rectifier = nn.ReLU()
+        models.seeded(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for convolution in (self.first, self.second, self.last):
+            x = self.rectifier(convolution(x))
+        return self.target(x)
+
+
 class Standardised(nn.Conv2d):
     """A convolution that makes its weights anew each time."""
 
@@ -160,6 +202,14 @@ def plain(*parts: nn.Module) -> nn.Module:
         (plain(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3)), nn.Conv2d(4, 4, 3)), "0", [2]),
         (Late(), "target", [2]),  # after the target is as good as never
         (Shared(), "target", [1, 1]),  # the rectifier stays, and overwrites what the first run made
+        (Mixed(), "target", [1, 1]),
+        (Residual(), "target", [1, 1, 1, 1]),
+        (
+            plain(nn.Conv2d(3, 8, 3), nn.Hardtanh(-8, 8, inplace=True), nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 3)),
+            "3",
+            [1, 1],
+        ),
+        (plain(Patches(3, 4, 4, 4), nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1)), "2", [1]),
         (nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 4, 3)), "0", []),
     ],
     ids=[
@@ -170,6 +220,10 @@ def plain(*parts: nn.Module) -> nn.Module:
         "a target of several parts",
         "one rectifier",
         "shared",
+        "thrice",
+        "residual",
+        "changed",
+        "patches",
         "made weights",
     ],
 )
@@ -195,7 +249,7 @@ def test_the_gradient_that_others_read_is_left_as_it_is() -> None:
     images = torch.rand((2, 3, 16, 16), generator=torch.Generator().manual_seed(1))
 
     def both_ways(part: nn.Module, given: Tensor) -> Tensor:
-        return part(given) + given.repeat(1, 2, 1, 1)[:, :4]
+        return given.repeat(1, 2, 1, 1)[:, :4] + part(given)
 
     run = plain(module.first, Overwriting(torch.inf), nn.Identity())
     expected = gradient(lambda given: both_ways(nn.Sequential(module.first, nn.ReLU()), given), images)

@@ -17,6 +17,7 @@ def test_every_cell_runs_and_shows_its_widget(tmp_path: Path) -> None:
     assert all(not cell.outputs for cell in notebook.cells if cell.cell_type == "code"), "it is kept without outputs"
     client = nbclient.NotebookClient(notebook, timeout=280, kernel_name="python3")
     environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
+    environment["OMP_NUM_THREADS"] = "1"  # threads that wait for each other beside another test take ten times as long
     client.execute(cwd=str(tmp_path), env=environment)
     cells = {cell.id: cell for cell in notebook.cells}
     for name, cell in cells.items():

@@ -186,9 +186,18 @@ def test_several_views_of_each_picture(small: TorchNetwork) -> None:
         (recipe_of("lucid"), 8),
     ],
 )
-def test_tiles_are_powers_of_two(recipe: Recipe, size: int, small: TorchNetwork) -> None:
+def test_tiles_are_powers_of_two_where_the_layer_is_not_told(recipe: Recipe, size: int, small: TorchNetwork) -> None:
     assert rendering.tile_size(recipe, small) == size
     assert rendering.tile_size(replace(recipe, canvas=2000), small) == 1
+
+
+@pytest.mark.parametrize(
+    ("layer", "restarts", "size"), [("blocks.1", 1, 12), ("blocks.1", 2, 16), ("blocks.3", 1, 16), ("conv_stem", 1, 16)]
+)
+def test_tiles_are_of_twelve_where_a_layer_fills_them(layer: str, restarts: int, size: int) -> None:
+    recipe = recipe_of("fast", canvas=64, restarts=restarts)
+    assert rendering.tile_size(recipe, models.efficientnet(), [layer]) == size
+    assert rendering.tile_size(replace(recipe, canvas=128), models.efficientnet(), [layer]) == 8
 
 
 @pytest.mark.parametrize("preset", PRESETS)

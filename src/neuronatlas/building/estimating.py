@@ -77,12 +77,12 @@ def estimate(job: Job, *, timed: int = 12) -> Estimate:
     for number in drawn:
         height, width = (length - 2 * fitted[number].margin for length in fitted[number].size)
         pace = float(np.interp(number, sampled, paces))
-        at_once = tile_size(fitted[number], job.network, [names[number]])
         asked = [len(shard.units) for shard in job.plan.of("renderings") if shard.layer == number]
-        computed = sum(_filled(count * job.recipe.restarts, at_once) for count in asked)
         area = height * width
-        cost = LayerCost(sum(asked), computed, pace * area, 3 * area + 4 * job.recipe.steps)
-        costs += [cost, cost] if "negative" in job.manifest.settings else [cost]
+        for layers in ([names[number]], []) if "negative" in job.manifest.settings else ([names[number]],):
+            at_once = tile_size(fitted[number], job.network, layers)  # negative pictures are not a unit's mean
+            computed = sum(_filled(count * job.recipe.restarts, at_once) for count in asked)
+            costs.append(LayerCost(sum(asked), computed, pace * area, 3 * area + 4 * job.recipe.steps))
         if diverse:  # those of a unit keep one processor busy alone
             several = diverse * sum(asked)
             costs.append(LayerCost(several, several * processors(), pace * area, 3 * area))

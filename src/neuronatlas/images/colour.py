@@ -94,7 +94,7 @@ def _stretches(batch: Tensor) -> list[slice]:
 
 def _dots(one: Tensor, other: Tensor) -> Float[Tensor, "n 1 1 1"]:
     """The sum of the products of each picture's numbers."""
-    if one.device.type != "cpu":
+    if one.device.type != "cpu" or one.dtype not in (torch.float32, torch.float64):  # numpy has no others as fast
         return (one * other).sum((1, 2, 3), keepdim=True)
     pair = [each.detach().flatten(1).expand(max(len(each), 2), -1).numpy() for each in (one, other)]
     sums = np.einsum("ij,ij->i", *pair)[: len(one)]  # which adds up one row otherwise than each of several

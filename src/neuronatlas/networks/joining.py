@@ -6,7 +6,8 @@
   stride is a convolution of stride 1 whose outputs are the pixels of one stride, which then take their places: three
   channels fill a processor's vectors badly, and three times the square of the stride do not.
 
-As in `neuronatlas.networks.folding`, the caller compares the result with the original.
+As in `neuronatlas.networks.folding`, the caller compares the result with the original: what reads an output without being
+part of its gradient is seen by that alone. oneDNN's rectifiers make a finite number of what is none; its gradient is none still.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def join(
 
     ``send`` sends pictures as far as the last of ``targets``, and gives the outputs of these. Neither they nor what is
     named in ``keep`` are joined, no run goes into a target or out of it, and none goes on after an output that is read
-    twice. What is not on a processor or not of float32 stays as it is.
+    twice or changed. What is not on a processor or not of float32 stays as it is.
     """
     calls = _calls(module, send) if _fuses() else []
     times = Counter(call.name for call in calls if call.convolution is not None)
@@ -62,8 +63,6 @@ class Call:
     """A convolution, or the rectifier from nought to ``high`` that overwrites one, as it was called."""
 
     name: str
-    given: Tensor
-    made: Tensor
     node: Any  # of the graph of differentiation
     convolution: nn.Conv2d | None = None
     high: float | None = None
@@ -77,8 +76,8 @@ def _calls(module: nn.Module, send: Callable[[], Iterable[Tensor]]) -> list[Call
     def watch(name: str) -> Any:
         def hook(part: nn.Module, inputs: tuple[object, ...], output: object) -> None:
             given = inputs[0] if inputs else None
-            if isinstance(given, Tensor) and isinstance(output, Tensor):
-                call = Call(name, given, output, output.grad_fn)
+            if isinstance(given, Tensor) and isinstance(output, Tensor) and output.grad_fn is not None:
+                call = Call(name, output.grad_fn)
                 if isinstance(part, Overwriting):
                     call.high = part.high
                     calls.append(call)
@@ -121,13 +120,10 @@ def _runs(calls: Sequence[Call], barred: Collection[str], targets: Collection[st
         run = [call]
         for other in calls[number + 1 :]:
             last = run[-1]
-            if (
-                other.given is not last.made
-                or other.name in barred
-                or last.readers != 1
-                or within(other) != within(call)
-            ):
-                continue
+            if other.node.next_functions[0][0] is not last.node or last.readers != 1:
+                continue  # it reads something else, or what an operation between them made of it
+            if other.name in barred or within(other) != within(call):
+                break
             if other.convolution is None and last.convolution is None:
                 break
             run.append(other)
@@ -148,15 +144,22 @@ def _fuses() -> bool:
 
 
 def _is_plain(part: nn.Conv2d, given: Tensor, output: Tensor) -> bool:
-    """Did it do nothing but convolve? One that has its weights made, or pads otherwise than with nought, does more."""
+    """Does it nothing but convolve? One that has its weights made, or pads otherwise than with nought, does more."""
     hooked = len(vars(part)["_forward_hooks"]) > 1  # by others than the one that asks
     if part.weight.device.type != "cpu" or part.weight.dtype != torch.float32 or given.dtype != torch.float32:
         return False
     if hooked or makes_weights(part) or isinstance(part.padding, str) or part.padding_mode != "zeros":
         return False
     with torch.no_grad():
-        found = torch.conv2d(given, part.weight, part.bias, *_settings(part))
-    return found.shape == output.shape and torch.allclose(found, output, rtol=1e-4, atol=1e-5)
+        pairs = [(given, output)]
+        if type(part).forward is not nn.Conv2d.forward:  # it may pad as its picture's size demands
+            smaller = [given[:, :, :-less, :-less] for less in range(1, max(part.stride))]
+            pairs += [(each, part.forward(each)) for each in smaller if min(each.shape) > 0]
+        return all(_alike(torch.conv2d(each, part.weight, part.bias, *_settings(part)), made) for each, made in pairs)
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and torch.allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
 def _settings(part: nn.Conv2d) -> Settings:

@@ -1,4 +1,4 @@
-"""Tiles as large as memory allows: halved each time that it runs out, and a picture that does not fit alone is given up."""
+"""Tiles as large as memory allows: half as large, or two thirds, each time that it runs out, and a picture that does not fit alone is given up."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def within_memory(
 ) -> Generator[tuple[Job, Rendering]]:
     """The pictures of a group as they get ready, each with its job; see `workers.make`.
 
-    Where memory runs out, those that are not finished begin anew in tiles of half the size, down to one picture; what
+    Where memory runs out, those that are not finished begin anew in tiles of the next smaller power of two, down to one picture; what
     fails even then is "oom", and so are all of those that are made together.
     """
     left = {(job.number, job.restart): job for job in jobs}
@@ -40,7 +40,7 @@ def within_memory(
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         if task.tile > 1 and task.joint is None:
-            task = replace(task, tile=task.tile // 2)
+            task = replace(task, tile=1 << (task.tile - 1).bit_length() - 1)  # twelve, eight, four
         elif len(left) == 1 or task.joint is not None:
             yield from ((job, _given_up(task, job, reason)) for job in left.values())
             return

@@ -208,24 +208,25 @@ def fit_canvas(network: Network, layers: Sequence[str], recipe: Recipe, *, whole
 
 
 def tile_size(recipe: Recipe, network: Network, layers: Sequence[str] = ()) -> int:
-    """Pictures a tile: a power of two up to 16, with at most as many pixels together as suit the network.
+    """Pictures a tile: a power of two up to 16, with at most as many pixels together as suit the network; or 12.
 
-    Twelve in place of sixteen where a layer has so few units that this leaves fewer places empty: two tiles for 24.
-
-    Measured with two workers on 64 pixels: 96 pictures take 0.91, 1 and 1.22 of the time in tiles of 16, 12 and 8, since
-    workers wait for each other's Python less often. On 144 and more, 4 are within a tenth of the best.
+    Twelve in place of sixteen where the units of the one layer are so few that this leaves fewer places empty: two tiles
+    for 24. Measured with two workers on 64 pixels: 96 pictures take 0.91, 1 and 1.22 of the time in tiles of 16, 12 and 8,
+    since workers wait for each other's Python less often. On 144 and more, 4 are within a tenth of the best.
     """
     height, width = recipe.size
     room = max(1, min(16, network.pixels_at_once // (height * width)))
     if room == 16 and len(layers) == 1:
-        units = network.layer(layers[0]).units
-        return 12 if 1.1 * _places(units, 12) < _places(units, 16) else 16
+        made = network.layer(layers[0]).units * recipe.restarts
+        return (
+            12 if made <= 32 and 1.1 * _places(made, 12) < _places(made, 16) else 16
+        )  # of many they are made in parts
     return int(1 << (room.bit_length() - 1))
 
 
-def _places(units: int, tile: int) -> int:
-    """How many pictures are made for so many units, those that fill up the last tile among them."""
-    return -(-units // tile) * tile
+def _places(pictures: int, tile: int) -> int:
+    """The pictures that are made for so many, those that fill up the last tile among them."""
+    return -(-pictures // tile) * tile
 
 
 def takes(network: Network, layers: Sequence[str], size: Size) -> bool:
